@@ -1,0 +1,8348 @@
+#!/usr/bin/python3
+"""pydnsmasq: DNS, DHCP and TFTP for a small network, in one file.
+
+The program is dnsmasq's twin: the same command line, configuration file,
+signals, log lines and lease file, written in Python with nothing beside the
+standard library (of it only what OpenWrt's python3-light carries).
+
+Contents
+  10  Limits
+  11  Errors
+  12  Tools
+  13  Log
+  14  Wire cursors
+  15  Registries
+  20  DNS names
+  21  DNS record data
+  22  DNS messages
+  30  Settings
+  31  Option values
+  32  Options
+  33  Configuration files
+  40  Local data
+  41  DNS cache
+  42  Upstreams
+  51  DNS answers
+  52  DNS authority
+  53  DNS replies
+  60  Operating system
+  61  Upstream exchange
+  62  Servers
+  64  Daemon
+  65  Main
+
+How to read it: downward.  A section uses only sections with smaller numbers.
+1x to 5x are pure: bytes, values, a clock reading and random numbers come in,
+values go out (4x hold locks, nothing else).  Only 6x knows an operating
+system.
+
+How a DNS packet flows
+  UDP    DnsUdpServer (62) runs a loop of its own: recvmsg, a look-up of the
+         query's bytes behind the id in WireAnswers (41), sendmsg.  A hit costs
+         two system calls and no parsing.
+  miss   DnsService.answer (51): unpack, then DNS_ANSWERERS in order.  A local
+         or cached answer is packed, sent, and kept in WireAnswers.
+  true   UpstreamExchange.ask (61) enters the question in the pending table and
+  miss   sends it; no thread waits.  Identical questions join the entry.
+  reply  the receiver thread (61) checks id, question and peer, runs
+         DNS_REVIEWERS (51) over the reply, and answers every waiting client.
+         A heap holds retries and deadlines.
+  TCP    DnsTcpServer (62): bounded connections, a thread each, same core; the
+         upstream is asked by TCP too.
+
+Threads
+  main       signals, reload, watching files and interfaces (64)
+  udp-*      one for each listening UDP socket (62)
+  upstream   replies, retries, time-outs (61)
+  tcp-*      one acceptor for each listener, one thread for each connection
+  log        writes what the others queue (13)
+State that several threads see has its own lock, is bounded, and never calls
+out while it holds the lock; locks are taken in the order of the sections.
+
+Reload: SIGHUP builds a new Config (30) and a new DnsState (51) aside, then one
+assignment swaps them in; each packet reads the reference once.
+"""
+
+from __future__ import annotations
+
+import array
+import binascii
+import bisect
+import collections
+import errno
+import functools
+import grp
+import heapq
+import itertools
+import os
+import pwd
+import re
+import resource
+import select
+import signal
+import socket
+import socketserver
+import stat
+import struct
+import sys
+import threading
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from dataclasses import dataclass as record
+    from typing import Any, Protocol
+
+__all__ = ["VERSION", "main"]
+
+# ==============================================================================
+# 10 Limits
+#
+# Every bound over foreign data, with its unit and what it stops, and the
+# numbers that dnsmasq's users know as defaults.
+#
+# Uses nothing
+# ==============================================================================
+
+VERSION = "0.1.0"
+DNSMASQ_VERSION = "2.93"  # the dialect that is spoken
+# What scripts read in --version: whole tokens for what works, `no-` for what does not
+# (no `no-ipset` or `no-nftset`: scripts search for these as words).
+COMPILE_OPTIONS = "IPv6 GNU-getopt no-DBus no-UBus no-i18n no-IDN no-DHCP no-DHCPv6 no-Lua no-TFTP no-conntrack auth no-DNSSEC loop-detect dumpfile"
+
+# DNS messages.
+DNS_PORT = 53
+DNS_HEADER_SIZE = 12  # octets
+DNS_UDP_MIN = 512  # octets; RFC 1035, what a client without EDNS can take
+DNS_UDP_DEFAULT = 1232  # octets; edns-packet-max
+DNS_MESSAGE_MAX = 65535  # octets; TCP length field
+DNS_NAME_MAX = 255  # octets on the wire; RFC 1035 s.3.1
+DNS_LABEL_MAX = 63  # octets
+DNS_POINTERS_MAX = 64  # compression jumps in one name; stops loops
+DNS_RECORDS_MAX = 4096  # records in one message; stops counts that the message cannot hold
+DNS_CNAMES_MAX = 10  # CNAMEs in a reply that is cached
+DNS_CHAIN_MAX = 254  # CNAME steps in an answer of our own
+
+# Cache.
+CACHE_SIZE = 150  # slots, one for each record
+CACHE_SIZE_MAX = 5_000_000
+CACHE_TTL_MAX = 0x7FFFFFFF  # seconds; RFC 2181 s.8
+WIRE_ANSWERS_MIN = 1024  # entries; finished answers kept beside a small cache
+WIRE_ANSWERS_MAX = 200_000
+WIRE_QUERY_MAX = 320  # octets; longer queries are not worth a finished answer
+WIRE_VARIANTS_MAX = 32  # rotations kept for one answer
+STALE_WINDOW = 86_400  # seconds; use-stale-cache
+REFRESH_PART = 10  # a popular name is refreshed in the last tenth of its life
+REFRESH_HITS = 3  # hits since it was stored that make a name popular
+REFRESH_TTL_MIN = 10  # seconds; shorter lives are not refreshed ahead
+
+# Forwarding.
+FORWARD_MAX = 150  # outstanding questions; dns-forward-max where it is not given
+FORWARD_GROWTH = 40  # how many times FORWARD_MAX it may grow to by itself
+FORWARD_BYTES = 2048  # of memory for each outstanding question, as a bound on that growth
+FORWARD_TIMEOUT = 10.0  # seconds; a question nobody answered is dropped
+FORWARD_WAITERS = 150  # clients joined to one outstanding question
+FORWARD_RESEND = 2.0  # seconds; a duplicate of an older question is sent again
+FAVOURITE_QUERIES = 50  # after so many queries all servers are raced again
+FAVOURITE_SECONDS = 20.0
+UPSTREAM_PORTS = 16  # sockets towards one server before they are shared; each a random port
+UPSTREAM_PORT_USES = 16  # questions on one shared port; then it is never used again
+UPSTREAM_PORT_QUESTIONS = 4096  # questions out at once on one port; ids are found by trial
+UPSTREAM_PORT_IDLE = 1.0  # seconds after which an idle port is closed
+UPSTREAM_RTT_START = 0.1  # seconds; smoothed round trip before the first reply
+UPSTREAM_PATIENCE_MIN = 0.05  # seconds before the next server is asked
+UPSTREAM_PATIENCE_MAX = 0.4
+UPSTREAM_FAILURES = 3  # consecutive silences that take a server out of favour
+UPSTREAM_BACKOFF_MAX = 30.0  # seconds between trials of a silent server
+UPSTREAM_TCP_TIMEOUT = 5.0  # seconds to connect and send
+UPSTREAM_TCP_REPLY = 10.0  # seconds to wait for a reply
+UPSTREAM_TCP_IDLE = 10.0  # seconds a connection is kept for the next question
+COMPLAINT_SECONDS = 5.0  # the same complaint is logged once in this time
+
+# TCP service.
+TCP_CONNECTIONS = 20  # threads for clients; max-tcp-connections
+TCP_BACKLOG = 32
+TCP_IDLE = 5.0  # seconds without a byte; stops idle clients
+TCP_IDLE_BUSY = 0.5  # seconds, when all connections are taken
+TCP_QUERIES = 100  # queries on one connection
+TCP_LIFETIME = 150.0  # seconds for one connection; stops slow clients
+
+# Log.
+LOG_QUEUE_MAX = 20_000  # lines waiting for the writer; stops memory growth on a stuck disk
+LOG_LINE_MAX = 1024  # octets
+LOG_PAUSE = 0.01  # seconds that lines are collected for one write
+LOG_SERVERS_MAX = 30  # servers named at start
+LOG_LOCALS_MAX = 8  # local-only domains named at start
+
+# Answers of our own.
+LOCAL_TTL = 0  # seconds
+AUTH_TTL = 600  # seconds
+MIN_CACHE_TTL_MAX = 3600  # seconds; min-cache-ttl
+SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, SOA_MINIMUM = 1200, 180, 1_209_600, 600
+
+# Files.
+POLL_SECONDS = 1.0  # resolv files, hosts directories, interfaces
+HOSTS_CHUNK = 1 << 18  # octets of a hosts file read at once
+INCLUDE_DEPTH_MAX = 32  # conf-file within conf-file; stops a loop that inodes do not show
+CONFIG_CHUNK = 1 << 18  # octets of a configuration file read at once
+PROBLEMS_MAX = 200  # configuration errors reported in one run
+
+# ==============================================================================
+# 11 Errors
+#
+# What can be wrong with bytes, with a configuration, and with the system.
+#
+# Uses nothing
+# ==============================================================================
+
+
+class PydnsmasqError(Exception):
+    """Any error that this program raises on purpose."""
+
+
+class WireError(PydnsmasqError):
+    """Foreign bytes that do not follow their protocol."""
+
+
+class ConfigError(PydnsmasqError):
+    """A value that an option does not take: what is wrong, and what would be right."""
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+
+class StartError(PydnsmasqError):
+    """The daemon cannot start; `code` is the exit code (behaves as dnsmasq's)."""
+
+    def __init__(self, code: int, problem: str) -> None:
+        super().__init__(problem)
+        self.code = code
+
+
+class ConfigProblem:
+    """One error in the configuration, with its place and its remedy."""
+
+    __slots__ = ("place", "option", "problem", "remedy")
+
+    def __init__(self, place: str, option: str, problem: str, remedy: str = "") -> None:
+        self.place = place
+        self.option = option
+        self.problem = problem
+        self.remedy = remedy
+
+    def __repr__(self) -> str:
+        return f"ConfigProblem({self.place!r}, {self.option!r}, {self.problem!r}, {self.remedy!r})"
+
+
+EXIT_OK, EXIT_CONFIG, EXIT_NETWORK, EXIT_FILE, EXIT_MEMORY, EXIT_MISC, EXIT_SCRIPT = 0, 1, 2, 3, 4, 5, 10
+
+# ==============================================================================
+# 12 Tools
+#
+# Small things without knowledge of any protocol.
+#
+# Uses 10
+# ==============================================================================
+
+if not TYPE_CHECKING:
+
+    def record(cls):
+        """Make `cls` a row of named, slotted fields from its annotations.
+
+        A stand-in for dataclasses.dataclass, which costs 12 ms to import: fields
+        in order, immutable defaults, positional or keyword construction.
+        """
+        names = tuple(cls.__annotations__)
+        defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
+        body = {
+            key: value
+            for key, value in cls.__dict__.items()
+            if key not in defaults and key[:6] != "__dict" and key != "__weakref__"
+        }
+        body["__slots__"] = names
+
+        def __init__(self, *values, **named):  # noqa: N807
+            if len(values) > len(names):
+                raise TypeError(f"{cls.__name__} takes {len(names)} fields, not {len(values)}")
+            for name, value in zip(names, values, strict=False):
+                setattr(self, name, value)
+            for name in names[len(values) :]:
+                if name in named:
+                    setattr(self, name, named.pop(name))
+                elif name in defaults:
+                    setattr(self, name, defaults[name])
+                else:
+                    raise TypeError(f"{cls.__name__} needs {name}")
+            if named:
+                raise TypeError(f"{cls.__name__} has no field {', '.join(named)}")
+
+        def __repr__(self):  # noqa: N807
+            return f"{cls.__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
+        def __eq__(self, other):  # noqa: N807
+            return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in names)
+
+        for method in (__init__, __repr__, __eq__):
+            body.setdefault(method.__name__, method)
+        return type(cls.__name__, cls.__bases__, body)
+
+
+class Complaints:
+    """Say the same thing once in a while, not a thousand times.
+
+    `due(key, now)` is the number of times that `key` came since it was last
+    due, this one included, or 0 when it is too early.  Bounded: a flood of new
+    keys forgets the old ones.
+    """
+
+    __slots__ = ("_seconds", "_seen")
+
+    def __init__(self, seconds: float = COMPLAINT_SECONDS) -> None:
+        self._seconds = seconds
+        self._seen: dict[Hashable, list[float]] = {}
+
+    def due(self, key: Hashable, now: float) -> int:
+        """Count one more `key` at `now` seconds; tell how many to report."""
+        seen = self._seen.get(key)
+        if seen is None:
+            if len(self._seen) >= 256:
+                self._seen.clear()
+            self._seen[key] = [now + self._seconds, 0]
+            return 1
+        seen[1] += 1
+        if now < seen[0]:
+            return 0
+        count, seen[1] = int(seen[1]), 0
+        seen[0] = now + self._seconds
+        return count
+
+
+def duration_format(seconds: int) -> str:
+    """Format `seconds` as dnsmasq's log does: 1h, 52m30s, 2d."""
+    out = []
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count:
+            out.append(f"{count}{unit}")
+    return "".join(out) or "0s"
+
+
+# ==============================================================================
+# 13 Log
+#
+# One queue, one writer thread, three kinds of sink (made in 60).  Callers never
+# wait for a disk or a syslog daemon: lines are collected for LOG_PAUSE and
+# written at once.
+#
+# Uses 10 12
+# ==============================================================================
+
+LOG_CRITICAL, LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG = 2, 3, 4, 5, 6, 7
+
+
+class Log:
+    """Lines with a priority and a tag, queued for one writer.
+
+    `put` appends to a list, which is atomic; the writer takes a whole prefix of
+    that list at once.  A line is its text alone (tag "", LOG_INFO: the common
+    case on the query path) or a tuple (priority, tag, text).
+    """
+
+    def __init__(self) -> None:
+        self.sinks: list[Callable[[float, list[Any]], None]] = []
+        self.queries = False  # log-queries
+        self.debug = False  # log-debug
+        self._lines: list[Any] = []
+        self._stamp = 0.0  # the time of the oldest line that waits
+        self._lost = 0
+        self._idle = True
+        self._wake = threading.Lock()
+        self._wake.acquire()
+        self._writing = threading.Lock()
+        self._complaints = Complaints()
+        self._thread: threading.Thread | None = None
+
+    def put(self, line: Any) -> None:
+        """Queue `line`: a text, or (priority, tag, text)."""
+        lines = self._lines
+        if not lines:
+            self._stamp = time.time()
+        elif len(lines) >= LOG_QUEUE_MAX:
+            self._lost += 1
+            return
+        lines.append(line)
+        if self._idle and self._thread is not None:
+            self._idle = False
+            try:
+                self._wake.release()
+            except RuntimeError:  # another thread was quicker
+                pass
+
+    def info(self, text: str, tag: str = "") -> None:
+        """Log `text` at priority info."""
+        self.put((LOG_INFO, tag, text))
+
+    def notice(self, text: str, tag: str = "") -> None:
+        """Log `text` at priority notice."""
+        self.put((LOG_NOTICE, tag, text))
+
+    def warning(self, text: str, tag: str = "") -> None:
+        """Log `text` at priority warning."""
+        self.put((LOG_WARNING, tag, text))
+
+    def error(self, text: str, tag: str = "") -> None:
+        """Log `text` at priority error."""
+        self.put((LOG_ERROR, tag, text))
+
+    def complain(self, key: Hashable, text: str, priority: int = LOG_WARNING) -> None:
+        """Log `text` unless a line with the same `key` was logged a moment ago."""
+        count = self._complaints.due(key, time.monotonic())
+        if count:
+            self.put((priority, "", text if count == 1 else f"{text} ({count} times)"))
+
+    def failure(self, where: str, error: BaseException) -> None:
+        """Log an error that should not be, with its place: one line, never a traceback."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"line {trace.tb_lineno} ({trace.tb_frame.f_code.co_name})" if trace is not None else "unknown line"
+        self.complain(
+            (where, type(error), place),
+            f"internal error in {where} at {place}: {type(error).__name__}: {error}",
+            LOG_ERROR,
+        )
+
+    def start(self) -> None:
+        """Start the writer thread (after the last fork)."""
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+        if self._lines:
+            self._idle = False
+            self._wake.release()
+
+    def flush(self) -> None:
+        """Write everything that waits, in the caller's thread."""
+        with self._writing:
+            while self._lines:
+                count = len(self._lines)
+                batch, stamp = self._lines[:count], self._stamp
+                del self._lines[:count]
+                self._stamp = time.time()
+                if self._lost:
+                    batch.append((LOG_ERROR, "", f"overflow: {self._lost} log entries lost"))
+                    self._lost = 0
+                for sink in self.sinks:
+                    try:
+                        sink(stamp, batch)
+                    except OSError:  # a full disk, a syslog daemon that went: the service goes on
+                        self._lost += len(batch)
+
+    def _run(self) -> None:
+        while True:
+            self._idle = True
+            if not self._lines:
+                self._wake.acquire()
+            self._idle = False
+            time.sleep(LOG_PAUSE)
+            self.flush()
+
+
+def log_format(stamp: float, pid: int, name: str, lines: list[Any]) -> str:
+    """Format a batch as a log file's text: `Mon DD HH:MM:SS name[pid]: line`.
+
+    A `stamp` of 0 leaves the time out, a `pid` of 0 the process id.
+    """
+    when = time.strftime("%b %e %H:%M:%S ", time.localtime(stamp)) if stamp else ""
+    process = f"[{pid}]" if pid else ""
+    prefix = f"{when}{name}{process}: "
+    out = []
+    for line in lines:
+        if isinstance(line, str):
+            out.append(f"{prefix}{line[:LOG_LINE_MAX]}\n")
+        else:
+            head = f"{when}{name}-{line[1]}{process}: " if line[1] else prefix
+            out.append(f"{head}{line[2][:LOG_LINE_MAX]}\n")
+    return "".join(out)
+
+
+# ==============================================================================
+# 14 Wire cursors
+#
+# One bounded reader and one writer for every binary protocol here.
+#
+# Uses 11
+# ==============================================================================
+
+
+class WireReader:
+    """Read big-endian fields from `data` between `pos` and `end`; WireError past the end."""
+
+    __slots__ = ("data", "pos", "end")
+
+    def __init__(self, data: bytes, pos: int = 0, end: int | None = None) -> None:
+        self.data = data
+        self.pos = pos
+        self.end = len(data) if end is None else end
+        if not 0 <= pos <= self.end <= len(data):
+            raise WireError(f"range {pos}..{self.end} is outside {len(data)} octets")
+
+    def left(self) -> int:
+        """Tell how many octets remain."""
+        return self.end - self.pos
+
+    def take(self, length: int) -> bytes:
+        """Take `length` octets."""
+        start = self.pos
+        if length < 0 or start + length > self.end:
+            raise WireError(f"{length} octets wanted at {start}, {self.end - start} left")
+        self.pos = start + length
+        return self.data[start : start + length]
+
+    def u8(self) -> int:
+        """Take one octet as a number."""
+        return self.take(1)[0]
+
+    def u16(self) -> int:
+        """Take two octets as a number."""
+        return int.from_bytes(self.take(2), "big")
+
+    def u32(self) -> int:
+        """Take four octets as a number."""
+        return int.from_bytes(self.take(4), "big")
+
+    def within(self, length: int) -> WireReader:
+        """Take `length` octets as a reader of their own; call its `finish` when done."""
+        start = self.pos
+        self.take(length)
+        return WireReader(self.data, start, start + length)
+
+    def finish(self) -> None:
+        """Fail unless everything was consumed."""
+        if self.pos != self.end:
+            raise WireError(f"{self.end - self.pos} octets too many at {self.pos}")
+
+
+# ==============================================================================
+# 15 Registries
+#
+# Code points of DNS: record types, classes, response codes, EDNS options and
+# extended errors (IANA), with the names that the log uses.
+#
+# Uses 12
+# ==============================================================================
+
+CLASS_IN, CLASS_CH, CLASS_HS, CLASS_NONE, CLASS_ANY = 1, 3, 4, 254, 255
+
+RR_TYPES = {
+    name: int(code)
+    for name, code in (
+        pair.split(":")
+        for pair in (
+            "A:1 NS:2 MD:3 MF:4 CNAME:5 SOA:6 MB:7 MG:8 MR:9 NULL:10 WKS:11 PTR:12 HINFO:13 MINFO:14 MX:15 TXT:16 RP:17 "
+            "AFSDB:18 X25:19 ISDN:20 RT:21 NSAP:22 NSAP-PTR:23 SIG:24 KEY:25 PX:26 GPOS:27 AAAA:28 LOC:29 NXT:30 EID:31 "
+            "NIMLOC:32 SRV:33 ATMA:34 NAPTR:35 KX:36 CERT:37 A6:38 DNAME:39 SINK:40 OPT:41 APL:42 DS:43 SSHFP:44 "
+            "IPSECKEY:45 RRSIG:46 NSEC:47 DNSKEY:48 DHCID:49 NSEC3:50 NSEC3PARAM:51 TLSA:52 SMIMEA:53 HIP:55 NINFO:56 "
+            "RKEY:57 TALINK:58 CDS:59 CDNSKEY:60 OPENPGPKEY:61 CSYNC:62 ZONEMD:63 SVCB:64 HTTPS:65 DSYNC:66 SPF:99 "
+            "UINFO:100 UID:101 GID:102 UNSPEC:103 NID:104 L32:105 L64:106 LP:107 EUI48:108 EUI64:109 NXNAME:128 TKEY:249 "
+            "TSIG:250 IXFR:251 AXFR:252 MAILB:253 MAILA:254 ANY:255 URI:256 CAA:257 AVC:258 DOA:259 AMTRELAY:260 "
+            "RESINFO:261 WALLET:262 CLA:263 IPN:264 TA:32768 DLV:32769"
+        ).split()
+    )
+}
+_RR_TYPE_NAMES = {code: name for name, code in RR_TYPES.items()}
+
+TYPE_A, TYPE_NS, TYPE_CNAME, TYPE_SOA, TYPE_PTR, TYPE_MX, TYPE_TXT = 1, 2, 5, 6, 12, 15, 16
+TYPE_AAAA, TYPE_SRV, TYPE_NAPTR, TYPE_DNAME, TYPE_OPT, TYPE_DS, TYPE_RRSIG = 28, 33, 35, 39, 41, 43, 46
+TYPE_NSEC, TYPE_DNSKEY, TYPE_NSEC3, TYPE_TKEY, TYPE_TSIG = 47, 48, 50, 249, 250
+TYPE_IXFR, TYPE_AXFR, TYPE_MAILB, TYPE_MAILA, TYPE_ANY, TYPE_CAA = 251, 252, 253, 254, 255, 257
+
+NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
+RCODE_TEXTS = {FORMERR: "FORMERR", SERVFAIL: "SERVFAIL", NOTIMP: "not implemented", REFUSED: "REFUSED"}
+
+FLAG_QR, FLAG_AA, FLAG_TC, FLAG_RD, FLAG_RA, FLAG_AD, FLAG_CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
+EDNS_DO = 0x8000
+
+EDNS_SUBNET, EDNS_COOKIE, EDNS_EDE, EDNS_MAC, EDNS_MAC_TEXT, EDNS_CPE_ID = 8, 10, 15, 65001, 65073, 65074
+
+EDE_OTHER, EDE_STALE, EDE_NOT_READY, EDE_BLOCKED, EDE_FILTERED, EDE_NETWORK, EDE_INVALID = 0, 3, 14, 15, 17, 23, 24
+EDE_TEXTS = {
+    0: "other", 1: "unsupported DNSKEY algorithm", 2: "unsupported DS digest", 3: "stale answer", 4: "forged",
+    5: "DNSSEC indeterminate", 6: "DNSSEC bogus", 7: "DNSSEC signature expired", 8: "DNSSEC sig not yet valid",
+    9: "DNSKEY missing", 10: "RRSIG missing", 11: "no zone key bit set", 12: "NSEC(3) missing", 13: "cached error",
+    14: "not ready", 15: "blocked", 16: "censored", 17: "filtered", 18: "prohibited", 19: "stale NXDOMAIN",
+    20: "not authoritative", 21: "not supported", 22: "no reachable authority", 23: "network error", 24: "invalid data",
+    25: "signature expired before valid", 26: "too early", 27: "unsupported NSEC3 iterations value",
+    28: "unable to conform to policy", 29: "synthesized",
+}  # fmt: skip
+
+
+def rr_type_name(code: int) -> str:
+    """Name a record type for the log; `type=N` where IANA gives no name."""
+    return _RR_TYPE_NAMES.get(code) or f"type={code}"
+
+
+def rr_type_parse(text: str) -> int:
+    """Parse a record type's name or number (0-65535); ValueError says what is wrong."""
+    code = RR_TYPES.get(text.upper())
+    if code is not None:
+        return code
+    digits = text[4:] if text[:4].upper() == "TYPE" else text
+    if digits.isdigit() and int(digits) <= 0xFFFF:
+        return int(digits)
+    raise ValueError(f"'{text}' is no record type")
+
+
+# DHCP options: number=name:kind, `!` where dhcp-option does not take the name.
+# Kinds: addr (a list), text, domains (wire names), cstrings (16-bit counted),
+# time (32-bit seconds), u8, u16, u32, raw (guessed from the value).
+_DHCP4_TEXT = (
+    "1=netmask:addr 2=time-offset:u32 3=router:addr 6=dns-server:addr 7=log-server:addr 9=lpr-server:addr "
+    "12=hostname:text! 13=boot-file-size:u16 15=domain-name:text 16=swap-server:addr 17=root-path:text "
+    "18=extension-path:text 19=ip-forward-enable:u8 20=non-local-source-routing:u8 21=policy-filter:addr "
+    "22=max-datagram-reassembly:u16 23=default-ttl:u8 26=mtu:u16 27=all-subnets-local:u8 28=broadcast:addr! "
+    "31=router-discovery:u8 32=router-solicitation:addr 33=static-route:addr 34=trailer-encapsulation:u8 "
+    "35=arp-timeout:u32 36=ethernet-encap:u8 37=tcp-ttl:u8 38=tcp-keepalive:u32 40=nis-domain:text 41=nis-server:addr "
+    "42=ntp-server:addr 43=vendor-encap:raw! 44=netbios-ns:addr 45=netbios-dd:addr 46=netbios-nodetype:u8 "
+    "47=netbios-scope:raw 48=x-windows-fs:addr 49=x-windows-dm:addr 50=requested-address:addr! 51=lease-time:time! "
+    "52=option-overload:raw! 53=message-type:raw! 54=server-identifier:addr! 55=parameter-request:raw! 56=message:raw! "
+    "57=max-message-size:raw! 58=T1:time 59=T2:time 60=vendor-class:raw 61=client-id:raw! 64=nis+-domain:text "
+    "65=nis+-server:addr 66=tftp-server:text 67=bootfile-name:text 68=mobile-ip-home:addr 69=smtp-server:addr "
+    "70=pop3-server:addr 71=nntp-server:addr 74=irc-server:addr 77=user-class:raw 80=rapid-commit:raw 81=FQDN:raw! "
+    "82=agent-info:raw! 91=last-transaction:time 92=associated-ip:addr 93=client-arch:u16 94=client-interface-id:raw "
+    "97=client-machine-id:raw 100=posix-timezone:text 101=tzdb-timezone:text 108=ipv6-only:u32 114=captive-portal:text "
+    "118=subnet-select:raw! 119=domain-search:domains 120=sip-server:raw 121=classless-static-route:raw "
+    "125=vendor-id-encap:raw 150=tftp-server-address:addr 255=server-ip-address:addr"
+)
+_DHCP6_TEXT = (
+    "1=client-id:raw! 2=server-id:raw! 3=ia-na:raw! 4=ia-ta:raw! 5=iaaddr:raw! 6=oro:raw! 7=preference:raw! "
+    "12=unicast:raw! 13=status:raw! 14=rapid-commit:raw! 15=user-class:cstrings! 16=vendor-class:cstrings! "
+    "17=vendor-opts:raw! 21=sip-server-domain:domains 22=sip-server:addr 23=dns-server:addr 24=domain-search:domains "
+    "27=nis-server:addr 28=nis+-server:addr 29=nis-domain:domains 30=nis+-domain:domains 31=sntp-server:addr "
+    "32=information-refresh-time:time 39=FQDN:domains! 41=posix-timezone:text 42=tzdb-timezone:text 56=ntp-server:ntp "
+    "59=bootfile-url:text 60=bootfile-param:cstrings 103=captive-portal:text"
+)
+
+
+@record
+class DhcpOptionRow:
+    """An option of a registry; `settable`: dhcp-option takes its name."""
+
+    number: int
+    name: str
+    kind: str
+    settable: bool
+
+
+def _dhcp_rows(text: str) -> dict[int, DhcpOptionRow]:
+    rows = {}
+    for item in text.split():
+        number, _, rest = item.partition("=")
+        name, _, kind = rest.partition(":")
+        rows[int(number)] = DhcpOptionRow(int(number), name, kind.rstrip("!"), kind[-1] != "!")
+    return rows
+
+
+DHCP4_OPTIONS, DHCP6_OPTIONS = _dhcp_rows(_DHCP4_TEXT), _dhcp_rows(_DHCP6_TEXT)
+
+
+def dhcp_option_find(family: int, name: str) -> DhcpOptionRow | None:
+    """Find an option of DHCPv4 (`family` 4) or DHCPv6 (6) by its name, in any case."""
+    name = name.lower()
+    rows = DHCP4_OPTIONS if family == 4 else DHCP6_OPTIONS
+    return next((row for row in rows.values() if row.name.lower() == name), None)
+
+
+# Architectures of clients that boot from the network (option 93), by pxe-service's names.
+PXE_ARCHITECTURES = (
+    "x86PC", "PC98", "IA64_EFI", "Alpha", "Arc_x86", "Intel_Lean_Client", "IA32_EFI", "x86-64_EFI", "Xscale_EFI", "BC_EFI",
+    "ARM32_EFI", "ARM64_EFI",
+)  # fmt: skip
+
+
+# ==============================================================================
+# 20 DNS names
+#
+# A name is its wire form: length-prefixed labels and the zero octet.  Lower
+# case is one `bytes.lower()`, since a length octet (0-63) is no letter.
+# RFC 1035 s.3.1 and s.4.1.4, RFC 4343.
+#
+# Uses 10 11
+# ==============================================================================
+
+DNS_ROOT = b"\0"
+_NAME_PLAIN = re.compile(rb"[!-~]*\Z")
+
+
+def dns_name_parse(text: str) -> bytes:
+    """Parse dotted `text` into wire form, keeping its case.
+
+    Backslash escapes as in RFC 1035 s.5.1 (`\\.` and `\\DDD`); a trailing dot is
+    allowed; "." and "" are the root.  ValueError says what is wrong.
+    """
+    if text in ("", "."):
+        return DNS_ROOT
+    labels = (
+        text.removesuffix(".").encode("utf-8", "surrogateescape").split(b".") if "\\" not in text else _escaped(text)
+    )
+    out = bytearray()
+    for label in labels:
+        if not label:
+            raise ValueError(f"the name '{text}' has an empty label")
+        if len(label) > DNS_LABEL_MAX:
+            raise ValueError(f"a label of '{text[:80]}' is longer than {DNS_LABEL_MAX} characters")
+        out.append(len(label))
+        out += label
+    out.append(0)
+    if len(out) > DNS_NAME_MAX:
+        raise ValueError(f"the name '{text[:80]}...' is longer than {DNS_NAME_MAX - 2} characters")
+    return bytes(out)
+
+
+def _escaped(text: str) -> list[bytes]:
+    labels = [bytearray()]
+    octets = text.encode("utf-8", "surrogateescape")
+    pos = 0
+    while pos < len(octets):
+        octet = octets[pos]
+        if octet == 0x2E:
+            labels.append(bytearray())
+        elif octet == 0x5C:
+            digits = octets[pos + 1 : pos + 4]
+            if len(digits) == 3 and digits.isdigit() and int(digits) < 256:
+                labels[-1].append(int(digits))
+                pos += 3
+            elif digits:
+                labels[-1].append(digits[0])
+                pos += 1
+        else:
+            labels[-1].append(octet)
+        pos += 1
+    if len(labels) > 1 and not labels[-1]:
+        labels.pop()
+    return [bytes(label) for label in labels]
+
+
+def dns_name_format(name: bytes) -> str:
+    """Format a wire name as dotted text without the final dot; the root is "."."""
+    pos, labels = 0, []
+    while name[pos]:
+        length = name[pos]
+        labels.append(name[pos + 1 : pos + 1 + length])
+        pos += 1 + length
+    if not labels:
+        return "."
+    text = b".".join(labels)
+    if _NAME_PLAIN.match(text) and text.count(b".") == len(labels) - 1 and b"\\" not in text:
+        return text.decode("ascii")
+    return ".".join("".join(_printable(octet) for octet in label) for label in labels)
+
+
+def _printable(octet: int) -> str:
+    if octet in (0x2E, 0x5C):
+        return "\\" + chr(octet)
+    return chr(octet) if 0x21 <= octet <= 0x7E else f"\\{octet:03d}"
+
+
+def dns_name_text(name: bytes) -> bytes:
+    """Join the labels of a wire name with dots, nothing escaped; the root is empty."""
+    return b".".join(_labels(name[:-1]))
+
+
+def dns_name_log(name: bytes) -> str:
+    """Format a name as the log shows it: lower case, or that it cannot be printed."""
+    text = dns_name_format(name.lower())
+    return text if "\\" not in text else "<name unprintable>"
+
+
+def dns_name_read(data: bytes, pos: int, memo: dict[int, bytes]) -> tuple[bytes, int]:
+    """Read a possibly compressed name at `pos`; give its wire form and the position behind it.
+
+    `memo` maps positions to names already read in this message.  WireError for
+    loops, pointers that do not go back, over-long names and reserved labels.
+    """
+    size = len(data)
+    start, total, jumps, after = pos, 0, 0, -1
+    parts: list[bytes] = []
+    while True:
+        if pos >= size:
+            raise WireError("name runs over the end of the message")
+        length = data[pos]
+        if length == 0:
+            parts.append(DNS_ROOT)
+            total += 1
+            pos += 1
+            break
+        if length < 64:
+            parts.append(data[pos : pos + 1 + length])
+            total += 1 + length
+            pos += 1 + length
+            if total >= DNS_NAME_MAX or pos > size:
+                raise WireError("name is too long")
+            continue
+        if length < 0xC0 or pos + 2 > size:
+            raise WireError("label of a reserved kind")
+        target = (length & 0x3F) << 8 | data[pos + 1]
+        if after < 0:
+            after = pos + 2
+        known = memo.get(target)
+        if known is not None:
+            parts.append(known)
+            total += len(known)
+            break
+        jumps += 1
+        if target >= pos or jumps > DNS_POINTERS_MAX:
+            raise WireError("compression pointer does not lead back")
+        pos = target
+    if total > DNS_NAME_MAX:
+        raise WireError("name is too long")
+    name = b"".join(parts) if len(parts) > 1 else parts[0]
+    memo[start] = name
+    return name, pos if after < 0 else after
+
+
+def dns_name_suffixes(name: bytes) -> Iterator[bytes]:
+    """Give `name` and each of its parents, the root last."""
+    yield name
+    while name[0]:
+        name = name[1 + name[0] :]
+        yield name
+
+
+def dns_name_labels(name: bytes) -> int:
+    """Count the labels of `name`, the root not counted."""
+    pos = count = 0
+    while name[pos]:
+        pos += 1 + name[pos]
+        count += 1
+    return count
+
+
+def dns_name_under(name: bytes, domain: bytes) -> bool:
+    """Tell whether `name` is `domain` or below it (both in lower case)."""
+    if not name.endswith(domain):
+        return False
+    pos, start = 0, len(name) - len(domain)
+    while pos < start:
+        pos += 1 + name[pos]
+    return pos == start
+
+
+def dns_reverse_name(address: bytes) -> bytes:
+    """Make the in-addr.arpa or ip6.arpa name of a packed address (RFC 1035 s.3.5, RFC 3596)."""
+    if len(address) == 4:
+        labels = [b"%d" % octet for octet in reversed(address)]
+        return b"".join(bytes((len(label),)) + label for label in labels) + b"\7in-addr\4arpa\0"
+    digits = address.hex()
+    return b"".join(b"\1" + digit.encode() for digit in reversed(digits)) + b"\3ip6\4arpa\0"
+
+
+def dns_reverse_address(name: bytes) -> tuple[bytes, bool] | None:
+    """Read a reverse name (lower case) back: the packed address, and whether it was whole.
+
+    Missing octets or nibbles count as zero.  None when it is no such name.
+    """
+    if name.endswith(b"\7in-addr\4arpa\0"):
+        labels = _labels(name[:-14])
+        if len(labels) > 4 or not all(label.isdigit() and len(label) <= 3 and int(label) < 256 for label in labels):
+            return None
+        octets = [int(label) for label in reversed(labels)]
+        return bytes(octets + [0] * (4 - len(octets))), len(octets) == 4
+    if name.endswith(b"\3ip6\4arpa\0"):
+        labels = _labels(name[:-10])
+        if len(labels) > 32 or not all(len(label) == 1 and label in b"0123456789abcdef" for label in labels):
+            return None
+        digits = b"".join(reversed(labels)).decode()
+        return bytes.fromhex(digits.ljust(32, "0")), len(digits) == 32
+    return None
+
+
+def _labels(name: bytes) -> list[bytes]:
+    pos, out = 0, []
+    while pos < len(name):
+        out.append(name[pos + 1 : pos + 1 + name[pos]])
+        pos += 1 + name[pos]
+    return out
+
+
+def dns_hostname_valid(text: str) -> bool:
+    """Tell whether a hosts file's name may be served: letters, digits, hyphens, underscores, dots."""
+    return _HOSTNAME.match(text) is not None and len(text) < DNS_NAME_MAX - 1
+
+
+_HOSTNAME = re.compile(r"(?:[^\x00-\x20\x7f./]{1,63}\.)*[^\x00-\x20\x7f./]{1,63}\.?\Z")
+
+
+class DnsNameHashes:
+    """A large set of names as sorted 64-bit hashes: 8 octets for each name.
+
+    Names are dotted lower-case text as bytes.  The hash is Python's own keyed
+    SipHash (its key is new in each process), so a collision cannot be made from
+    outside; a false positive has odds of size / 2**64.  Build with `add_texts`,
+    then `freeze` once; then it is read-only.
+    """
+
+    __slots__ = ("_parts",)
+    _PARTS = 16  # sorted apart, so that sorting needs little memory at once
+
+    def __init__(self) -> None:
+        self._parts: list[array.array[int]] = [array.array("q")]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def add_texts(self, texts: Iterable[bytes]) -> None:
+        """Add names (dotted, lower case)."""
+        self._parts[0].extend(map(hash, texts))
+
+    def freeze(self) -> None:
+        """Sort and drop duplicates; after this the set can be asked."""
+        everything = self._parts[0]
+        step = 1 << 60
+        parts = []
+        for part in range(self._PARTS):
+            low = -(1 << 63) + part * step
+            parts.append(array.array("q", sorted({value for value in everything if low <= value < low + step})))
+        self._parts = parts
+
+    def __contains__(self, text: bytes) -> bool:
+        value = hash(text)
+        part = self._parts[(value >> 60) + 8]
+        at = bisect.bisect_left(part, value)
+        return at < len(part) and part[at] == value
+
+
+# ==============================================================================
+# 21 DNS record data
+#
+# The insides of records: which types hold names (compression, comparison), text
+# for the log, and the packers that local records need.  RFC 1035 s.3.3,
+# RFC 2782, RFC 3403, RFC 3597.
+#
+# Uses 11 15 20
+# ==============================================================================
+
+# Data as a sequence of parts: an int is that many octets, "n" a name that may be
+# compressed (RFC 3597 s.4), "u" a name that may not, "s" a character string.
+RR_LAYOUTS: dict[int, tuple[int | str, ...]] = {
+    2: ("n",), 3: ("n",), 4: ("n",), 5: ("n",), 6: ("n", "n", 20), 7: ("n",), 8: ("n",), 9: ("n",), 12: ("n",),
+    14: ("n", "n"), 15: (2, "n"), 17: ("u", "u"), 18: (2, "u"), 21: (2, "u"), 24: (18, "u"), 26: (2, "u", "u"),
+    30: ("u",), 33: (6, "u"), 35: (4, "s", "s", "s", "u"), 36: (2, "u"), 39: ("u",), 46: (18, "u"), 47: ("u",),
+}  # fmt: skip
+
+
+def rdata_expand(data: bytes, start: int, length: int, rrtype: int, memo: dict[int, bytes]) -> bytes:
+    """Give record data with its names uncompressed, ready to be kept apart from its message."""
+    layout = RR_LAYOUTS.get(rrtype)
+    end = start + length
+    if layout is None:
+        return data[start:end]
+    out, pos = [], start
+    for part in layout:
+        if part in ("n", "u"):
+            name, pos = dns_name_read(data, pos, memo)
+            out.append(name)
+            continue
+        size = part if isinstance(part, int) else 1 + data[pos] if pos < end else 1
+        out.append(data[pos : pos + size])
+        pos += size
+        if pos > end:
+            raise WireError("record data is too short")
+    if pos > end:
+        raise WireError("a name runs over its record")
+    out.append(data[pos:end])
+    return b"".join(out)
+
+
+def rdata_names(rdata: bytes, rrtype: int) -> list[tuple[int, int, bool]]:
+    """Find the names in uncompressed data: (start, end, may be compressed)."""
+    out, pos = [], 0
+    for part in RR_LAYOUTS.get(rrtype, ()):
+        if part in ("n", "u"):
+            start = pos
+            while rdata[pos]:
+                pos += 1 + rdata[pos]
+            pos += 1
+            out.append((start, pos, part == "n"))
+        else:
+            pos += part if isinstance(part, int) else 1 + rdata[pos]
+    return out
+
+
+def rdata_strings(strings: Iterable[bytes]) -> bytes:
+    """Pack character strings (TXT), each cut into pieces of at most 255 octets."""
+    out = bytearray()
+    for text in strings:
+        for start in range(0, len(text), 255) if text else (0,):
+            piece = text[start : start + 255]
+            out.append(len(piece))
+            out += piece
+    return bytes(out)
+
+
+def rdata_strings_read(rdata: bytes) -> list[bytes]:
+    """Read character strings back."""
+    pos, out = 0, []
+    while pos < len(rdata):
+        out.append(rdata[pos + 1 : pos + 1 + rdata[pos]])
+        pos += 1 + rdata[pos]
+    return out
+
+
+def rdata_soa(mname: bytes, rname: bytes, serial: int, refresh: int, retry: int, expire: int, minimum: int) -> bytes:
+    """Pack SOA data (RFC 1035 s.3.3.13); times in seconds."""
+    return mname + rname + struct.pack("!5I", serial & 0xFFFFFFFF, refresh, retry, expire, minimum)
+
+
+def address_format(packed: bytes) -> str:
+    """Format a packed IPv4 or IPv6 address."""
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+
+
+def address_parse(text: str) -> bytes | None:
+    """Parse an IPv4 or IPv6 address into 4 or 16 octets; None when it is neither."""
+    try:
+        return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+    except (OSError, ValueError):
+        return None
+
+
+def address_in(address: bytes, network: bytes, prefix: int) -> bool:
+    """Tell whether packed `address` lies in `network`/`prefix` (same family only)."""
+    if len(address) != len(network):
+        return False
+    shift = len(address) * 8 - prefix
+    return int.from_bytes(address, "big") >> shift == int.from_bytes(network, "big") >> shift
+
+
+def rdata_log(rdata: bytes, rrtype: int) -> list[str]:
+    """Give the texts that the log shows for a record (uncompressed data), one line each."""
+    if rrtype in (TYPE_A, TYPE_AAAA) and len(rdata) == (4 if rrtype == TYPE_A else 16):
+        return [address_format(rdata)]
+    if rrtype == TYPE_TXT:
+        return [text.decode("latin-1") for text in rdata_strings_read(rdata)]
+    if rrtype == TYPE_PTR:
+        return [dns_name_log(rdata)]
+    return [f"<{rr_type_name(rrtype)}>"]
+
+
+# ==============================================================================
+# 22 DNS messages
+#
+# Header, question, records, EDNS: from bytes and back.  RFC 1035 s.4, RFC 6891.
+#
+# Uses 10 11 15 20 21
+# ==============================================================================
+
+_HEADER = struct.Struct("!6H")
+_QUESTION_TAIL = struct.Struct("!HH")
+_RR_HEAD = struct.Struct("!HHIH")
+
+
+class DnsRecord:
+    """One record; `rdata` is uncompressed, `name` keeps its case. `end` is where it ended in its message."""
+
+    __slots__ = ("name", "rrtype", "rrclass", "ttl", "rdata", "start", "end")
+
+    def __init__(self, name: bytes, rrtype: int, ttl: int, rdata: bytes, rrclass: int = CLASS_IN) -> None:
+        self.name = name
+        self.rrtype = rrtype
+        self.rrclass = rrclass
+        self.ttl = ttl
+        self.rdata = rdata
+        self.start = self.end = 0
+
+    def __repr__(self) -> str:
+        return f"DnsRecord({dns_name_format(self.name)} {rr_type_name(self.rrtype)} {self.ttl} {self.rdata.hex()})"
+
+
+class DnsQuery:
+    """An unpacked query of one question.
+
+    `name` is as asked, `key` in lower case; `question_end` is where the question
+    ends in `wire`; `udp_size` is 0 without EDNS; `options` are EDNS options as
+    (code, data) pairs; `signed` when a TSIG or SIG(0) record is there.
+    """
+
+    __slots__ = (
+        "wire", "id", "flags", "name", "key", "rrtype", "rrclass", "question_end", "udp_size", "do", "options", "signed",
+        "edns_version", "opt_start", "opt_end",
+    )  # fmt: skip
+
+    def __init__(self, wire: bytes, flags: int, name: bytes, rrtype: int, rrclass: int, question_end: int) -> None:
+        self.wire = wire
+        self.id = wire[:2]
+        self.flags = flags
+        self.name = name
+        self.key = name.lower()
+        self.rrtype = rrtype
+        self.rrclass = rrclass
+        self.question_end = question_end
+        self.udp_size = 0
+        self.do = False
+        self.options: tuple[tuple[int, bytes], ...] = ()
+        self.signed = False
+        self.edns_version = 0
+        self.opt_start = self.opt_end = 0
+
+    def option(self, code: int) -> bytes | None:
+        """Give the data of the first EDNS option `code`."""
+        for number, data in self.options:
+            if number == code:
+                return data
+        return None
+
+
+def dns_query_unpack(wire: bytes) -> DnsQuery:
+    """Unpack a query whose header says one question and opcode QUERY; WireError for bad bytes."""
+    _, flags, _, ancount, nscount, arcount = _HEADER.unpack_from(wire)
+    pos, size = DNS_HEADER_SIZE, len(wire)
+    while True:  # the usual question is not compressed: walk it without the general reader
+        if pos >= size:
+            raise WireError("question runs over the end")
+        length = wire[pos]
+        if length == 0:
+            break
+        if length > 63:
+            raise WireError("question is compressed")
+        pos += 1 + length
+    pos += 1
+    if pos - DNS_HEADER_SIZE > DNS_NAME_MAX or pos + 4 > size:
+        raise WireError("question is too long")
+    rrtype, rrclass = _QUESTION_TAIL.unpack_from(wire, pos)
+    query = DnsQuery(wire, flags, wire[DNS_HEADER_SIZE:pos], rrtype, rrclass, pos + 4)
+    if ancount or nscount or arcount:
+        _query_extras(query, ancount + nscount, arcount)
+    return query
+
+
+def _query_extras(query: DnsQuery, before: int, arcount: int) -> None:
+    memo: dict[int, bytes] = {}
+    wire, pos = query.wire, query.question_end
+    if before + arcount > DNS_RECORDS_MAX:
+        raise WireError("too many records")
+    for index in range(before + arcount):
+        start = pos
+        name, pos = dns_name_read(wire, pos, memo)
+        if pos + 10 > len(wire):
+            raise WireError("record is cut short")
+        rrtype, rrclass, ttl, length = _RR_HEAD.unpack_from(wire, pos)
+        pos += 10 + length
+        if pos > len(wire):
+            raise WireError("record data is cut short")
+        if index < before:
+            continue
+        if rrtype == TYPE_OPT and not query.opt_start:
+            query.opt_start, query.opt_end = start, pos
+            query.udp_size = max(rrclass, DNS_UDP_MIN)
+            query.do = bool(ttl & EDNS_DO)
+            query.edns_version = ttl >> 16 & 0xFF
+            query.options = edns_options_unpack(wire[pos - length : pos]) if name == DNS_ROOT else ()
+        elif rrtype == TYPE_TSIG or (rrtype == 24 and not wire[pos - length : pos - length + 2].strip(b"\0")):
+            query.signed = True
+
+
+def edns_options_unpack(data: bytes) -> tuple[tuple[int, bytes], ...]:
+    """Split an OPT record's data into (code, data) pairs; what is cut short is dropped."""
+    out, pos = [], 0
+    while pos + 4 <= len(data):
+        code, length = _QUESTION_TAIL.unpack_from(data, pos)
+        if pos + 4 + length > len(data):
+            break
+        out.append((code, data[pos + 4 : pos + 4 + length]))
+        pos += 4 + length
+    return tuple(out)
+
+
+def edns_pack(udp_size: int, do: bool, options: Iterable[tuple[int, bytes]] = (), rcode_high: int = 0) -> bytes:
+    """Pack an OPT record (RFC 6891 s.6.1)."""
+    data = b"".join(_QUESTION_TAIL.pack(code, len(value)) + value for code, value in options)
+    return b"\0" + _RR_HEAD.pack(TYPE_OPT, udp_size, rcode_high << 24 | (EDNS_DO if do else 0), len(data)) + data
+
+
+class DnsMessage:
+    """An unpacked reply: sections of records, and where things stood in `wire`.
+
+    The OPT record is kept apart: `opt` is its record or None, `opt_span` its
+    place.  `spans` has the place of each record, as in `records()`.
+    """
+
+    __slots__ = (
+        "wire",
+        "flags",
+        "name",
+        "rrtype",
+        "rrclass",
+        "question_end",
+        "answers",
+        "authority",
+        "additional",
+        "opt",
+        "end",
+    )
+
+    def __init__(self, wire: bytes, flags: int) -> None:
+        self.wire = wire
+        self.flags = flags
+        self.name = DNS_ROOT
+        self.rrtype = self.rrclass = 0
+        self.question_end = DNS_HEADER_SIZE
+        self.answers: list[DnsRecord] = []
+        self.authority: list[DnsRecord] = []
+        self.additional: list[DnsRecord] = []
+        self.opt: DnsRecord | None = None
+        self.end = 0
+
+    @property
+    def rcode(self) -> int:
+        """The response code, EDNS's upper bits included."""
+        return self.flags & 15 | (self.opt.ttl >> 20 & 0xFF0 if self.opt is not None else 0)
+
+
+def dns_message_unpack(wire: bytes) -> DnsMessage:
+    """Unpack a message with at most one question; WireError for bytes that do not parse."""
+    if len(wire) < DNS_HEADER_SIZE:
+        raise WireError("shorter than a header")
+    _, flags, questions, ancount, nscount, arcount = _HEADER.unpack_from(wire)
+    if questions > 1 or ancount + nscount + arcount > DNS_RECORDS_MAX:
+        raise WireError("too many questions or records")
+    message = DnsMessage(wire, flags)
+    memo: dict[int, bytes] = {}
+    pos = DNS_HEADER_SIZE
+    if questions:
+        message.name, pos = dns_name_read(wire, pos, memo)
+        if pos + 4 > len(wire):
+            raise WireError("question is cut short")
+        message.rrtype, message.rrclass = _QUESTION_TAIL.unpack_from(wire, pos)
+        pos += 4
+        message.question_end = pos
+    for section, count in ((message.answers, ancount), (message.authority, nscount), (message.additional, arcount)):
+        for _ in range(count):
+            record_, pos = _record_read(wire, pos, memo)
+            if record_.rrtype == TYPE_OPT and section is message.additional and message.opt is None:
+                message.opt = record_
+            else:
+                section.append(record_)
+    message.end = pos
+    return message
+
+
+def _record_read(wire: bytes, pos: int, memo: dict[int, bytes]) -> tuple[DnsRecord, int]:
+    start = pos
+    name, pos = dns_name_read(wire, pos, memo)
+    data = pos + 10
+    if data > len(wire):
+        raise WireError("record is cut short")
+    rrtype, rrclass, ttl, length = _RR_HEAD.unpack_from(wire, pos)
+    end = data + length
+    if end > len(wire):
+        raise WireError("record data is cut short")
+    rdata = rdata_expand(wire, data, length, rrtype, memo) if rrtype in RR_LAYOUTS else wire[data:end]
+    out = DnsRecord(name, rrtype, ttl if ttl <= CACHE_TTL_MAX or rrtype == TYPE_OPT else 0, rdata, rrclass)
+    out.start, out.end = start, end
+    return out, end
+
+
+class DnsWriter:
+    """Build a message: question first, then records by section, names compressed."""
+
+    __slots__ = ("_out", "_names", "_counts")
+
+    def __init__(self, question: bytes, name: bytes) -> None:
+        """Start with the raw `question` (name, type, class), of which `name` is in wire form."""
+        self._out = bytearray(DNS_HEADER_SIZE) + question
+        self._counts = [1, 0, 0, 0]
+        self._names: dict[bytes, int] = {}
+        pos = 0
+        while name[pos]:
+            self._names[name[pos:].lower()] = DNS_HEADER_SIZE + pos
+            pos += 1 + name[pos]
+
+    def add(self, section: int, name: bytes, rrtype: int, rrclass: int, ttl: int, rdata: bytes) -> None:
+        """Add a record to `section` (1 answer, 2 authority, 3 additional)."""
+        out = self._out
+        self._name(name)
+        out += _RR_HEAD.pack(rrtype, rrclass, ttl, 0)
+        start = len(out)
+        if rrtype in RR_LAYOUTS:
+            done = 0
+            for begin, end, compress in rdata_names(rdata, rrtype):
+                out += rdata[done:begin]
+                if compress:
+                    self._name(rdata[begin:end])
+                else:
+                    out += rdata[begin:end]
+                done = end
+            out += rdata[done:]
+        else:
+            out += rdata
+        out[start - 2 : start] = (len(out) - start).to_bytes(2, "big")
+        self._counts[section] += 1
+
+    def add_raw(self, section: int, wire: bytes) -> None:
+        """Add a record that is packed already (an OPT)."""
+        self._out += wire
+        self._counts[section] += 1
+
+    def _name(self, name: bytes) -> None:
+        names, out, pos = self._names, self._out, 0
+        while name[pos]:
+            suffix = name[pos:].lower()
+            at = names.get(suffix)
+            if at is not None:
+                out += name[:pos] + (0xC000 | at).to_bytes(2, "big")
+                return
+            here = len(out) + pos
+            if here < 0x4000:
+                names[suffix] = here
+            pos += 1 + name[pos]
+        out += name
+
+    def size(self) -> int:
+        """Tell how many octets there are by now."""
+        return len(self._out)
+
+    def finish(self, query_id: bytes, flags: int) -> bytes:
+        """Fill in the header and give the message."""
+        _HEADER.pack_into(self._out, 0, 0, flags, *self._counts)
+        self._out[:2] = query_id
+        return bytes(self._out)
+
+
+def dns_ttl_offsets(wire: bytes) -> list[int]:
+    """Find the TTL fields of every record except OPT, in a message that we packed ourselves."""
+    _, _, questions, ancount, nscount, arcount = _HEADER.unpack_from(wire)
+    memo: dict[int, bytes] = {}
+    pos, out = DNS_HEADER_SIZE, []
+    for _ in range(questions):
+        pos = dns_name_read(wire, pos, memo)[1] + 4
+    for _ in range(ancount + nscount + arcount):
+        pos = dns_name_read(wire, pos, memo)[1]
+        rrtype, _, _, length = _RR_HEAD.unpack_from(wire, pos)
+        if rrtype != TYPE_OPT:
+            out.append(pos + 4)
+        pos += 10 + length
+    return out
+
+
+def dns_header_reply(wire: bytes, flags: int) -> bytes:
+    """Answer a query that cannot be understood: its header alone, with `flags` and no records."""
+    return wire[:2] + _HEADER.pack(0, flags, 0, 0, 0, 0)[2:]
+
+
+# ==============================================================================
+# 30 Settings
+#
+# What a parsed configuration is made of: one record for each kind of value, and
+# the immutable Config that holds them.  Names of hosts are wire format with
+# their case kept; keys for look-ups (domains of rules) are lower case already.
+#
+# Uses 12
+# ==============================================================================
+
+DOMAIN_WHOLE, DOMAIN_PARTIAL, DOMAIN_BELOW = 0, 1, 2
+
+
+@record
+class Network:
+    """An address with a prefix length; the address is packed, its host bits are kept."""
+
+    address: bytes
+    prefix: int
+
+
+@record
+class DomainPattern:
+    """Names that a rule covers: `name` and below (kind 0), `*name` (1), `*.name` (2).
+
+    `name` is lower-case wire format: the root covers everything, b"" the names
+    without a dot.  For kind 1 its first label is the end of a label.
+    """
+
+    name: bytes
+    kind: int = 0
+
+
+@record
+class UpstreamRule:
+    """Where questions go: kind "server", "local" (never forwarded) or "standard" (the default servers).
+
+    Without domains the rule is for all questions.  `host` is set instead of
+    `address` when the server was given by name.
+    """
+
+    domains: tuple[DomainPattern, ...]
+    kind: str
+    address: str = ""
+    host: str = ""
+    port: int = 53
+    interface: str = ""
+    source: str = ""
+    source_port: int = 0
+    place: str = ""
+    scope: str = ""
+
+
+@record
+class AddressRule:
+    """An answer for whole domains: kind "v4" or "v6" with an address, "null" (zeros), or "nxdomain"."""
+
+    domains: tuple[DomainPattern, ...]
+    kind: str
+    address: bytes = b""
+
+
+# Records of our own.
+
+
+@record
+class MxHost:
+    """mx-host; without target the MX default applies."""
+
+    name: bytes
+    target: bytes | None
+    preference: int = 1
+
+
+@record
+class SrvHost:
+    """srv-host; without target the service is declared absent."""
+
+    name: bytes
+    target: bytes | None
+    port: int = 1
+    priority: int = 0
+    weight: int = 0
+
+
+@record
+class TxtRecord:
+    """txt-record; each string has at most 255 octets."""
+
+    name: bytes
+    strings: tuple[bytes, ...]
+
+
+@record
+class PtrRecord:
+    """ptr-record."""
+
+    name: bytes
+    target: bytes | None
+
+
+@record
+class NaptrRecord:
+    """naptr-record (RFC 3403)."""
+
+    name: bytes
+    order: int
+    preference: int
+    flags: bytes
+    service: bytes
+    regexp: bytes
+    replacement: bytes
+
+
+@record
+class CaaRecord:
+    """caa-record (RFC 8659)."""
+
+    name: bytes
+    flags: int
+    tag: bytes
+    value: bytes
+
+
+@record
+class DnsRr:
+    """dns-rr: any type, with its data as given."""
+
+    name: bytes
+    rrtype: int
+    data: bytes
+
+
+@record
+class HostRecord:
+    """host-record; `ttl` None means local-ttl."""
+
+    names: tuple[bytes, ...]
+    ipv4: tuple[bytes, ...]
+    ipv6: tuple[bytes, ...]
+    ttl: int | None = None
+
+
+@record
+class CnameRecord:
+    """cname; an alias `*.x` keeps its star label."""
+
+    aliases: tuple[bytes, ...]
+    target: bytes
+    ttl: int | None = None
+
+
+@record
+class InterfaceName:
+    """interface-name; `families` is 0 (both), 4 or 6."""
+
+    name: bytes
+    interface: str
+    families: int = 0
+
+
+@record
+class DynamicHost:
+    """dynamic-host: host parts whose network part comes from an interface."""
+
+    name: bytes
+    ipv4: bytes | None
+    ipv6: bytes | None
+    interface: str
+
+
+@record
+class SynthDomain:
+    """synth-domain: names made up for the addresses from `first` to `last`."""
+
+    domain: bytes
+    first: bytes
+    last: bytes
+    prefix: str = ""
+    sequential: bool = False
+
+
+@record
+class AliasRule:
+    """alias: IPv4 addresses (as numbers) from `first` to `last` move into the network of `new`."""
+
+    first: int
+    last: int
+    new: int
+    mask: int
+
+
+@record
+class DomainRule:
+    """domain: a domain for all, for a range of addresses, or for an interface.
+
+    `local` asks that the domain is never forwarded; `subnet` is the network when
+    the range was given as one; `from_resolv` stands for `#`.
+    """
+
+    domain: bytes
+    first: bytes | None = None
+    last: bytes | None = None
+    interface: str = ""
+    local: bool = False
+    from_resolv: bool = False
+    subnet: Network | None = None
+
+
+@record
+class AuthZone:
+    """auth-zone."""
+
+    domain: bytes
+    subnets: tuple[Network, ...] = ()
+    excludes: tuple[Network, ...] = ()
+    interfaces: tuple[tuple[str, int], ...] = ()
+
+
+@record
+class AuthServer:
+    """auth-server."""
+
+    name: bytes
+    interfaces: tuple[tuple[str, int], ...] = ()
+    addresses: tuple[str, ...] = ()
+
+
+@record
+class AuthSoa:
+    """auth-soa; None means the default."""
+
+    serial: int
+    hostmaster: bytes | None = None
+    refresh: int | None = None
+    retry: int | None = None
+    expiry: int | None = None
+
+
+@record
+class AddSubnet:
+    """add-subnet: prefix lengths, and the address to send instead of the client's."""
+
+    v4_len: int = 0
+    v4_addr: bytes | None = None
+    v6_len: int = 0
+    v6_addr: bytes | None = None
+
+
+@record
+class Umbrella:
+    """umbrella: identity that is sent to Cisco's resolvers."""
+
+    device: bytes = b""
+    organisation: int = 0
+    asset: int = 0
+
+
+@record
+class KernelSet:
+    """ipset and nftset: sets of the kernel that take the addresses of domains; families 0, 4 or 6."""
+
+    domains: tuple[DomainPattern, ...]
+    sets: tuple[tuple[str, int], ...]
+
+
+@record
+class ConnmarkAllow:
+    """connmark-allowlist: name patterns that a connection mark may ask for."""
+
+    mark: int
+    mask: int
+    patterns: tuple[str, ...] = ()
+
+
+@record
+class TrustAnchor:
+    """trust-anchor: a DS record, or (without digest) a zone that is taken as unsigned."""
+
+    name: bytes
+    rrclass: int = 1
+    key_tag: int = 0
+    algorithm: int = 0
+    digest_type: int = 0
+    digest: bytes = b""
+
+
+@record
+class DnssecLimits:
+    """dnssec-limits: work that one answer may cost."""
+
+    signatures: int = 20
+    crypto: int = 200
+    queries: int = 40
+    nsec3_iterations: int = 150
+
+
+# DHCP, PXE, RA and TFTP.  Conditions are tags: each must be set, `!tag` must not be.
+
+
+@record
+class HardwareAddress:
+    """A hardware address of which octets may be anything; `kind` 0 is any ARP type but the default Ethernet."""
+
+    octets: tuple[int | None, ...]
+    kind: int = 0
+
+
+@record
+class DhcpHost:
+    """dhcp-host: identities of a client, and what it gets.
+
+    `ipv6` holds host parts (high half zero: `[::x]`) or whole addresses with a
+    prefix length of 128 or less; `lease` None is the range's, -1 for ever.
+    """
+
+    hardware: tuple[HardwareAddress, ...] = ()
+    client_id: bytes | None = None
+    any_client_id: bool = False
+    duid: bool = False
+    set_tags: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    ipv4: bytes | None = None
+    ipv6: tuple[Network, ...] = ()
+    name: str = ""
+    domain: bytes = b""
+    lease: int | None = None
+    ignore: bool = False
+    place: str = ""
+
+
+@record
+class DhcpRange:
+    """dhcp-range, IPv4 or IPv6 by the length of `first`; `modes` as written (static, proxy, ra-only, ...).
+
+    `lease` in seconds, -1 for ever, None not given; `deprecated` for a preferred
+    lifetime of zero.  `mask` None: taken from the interface.
+    """
+
+    first: bytes
+    last: bytes
+    tags: tuple[str, ...] = ()
+    set_tag: str = ""
+    mask: bytes | None = None
+    broadcast: bytes | None = None
+    prefix: int = 64
+    constructor: str = ""
+    modes: frozenset[str] = frozenset()
+    lease: int | None = None
+    deprecated: bool = False
+    place: str = ""
+
+
+@record
+class DhcpOptionRule:
+    """dhcp-option and its sisters: an option's data, for clients that meet the tags.
+
+    `data` is ready for the wire, but addresses of the server itself stand at
+    `own` (offsets into `data`; IPv6: 16 octets `::`, `fd00::` or `fe80::`).
+    `encap` is the option that wraps it, `enterprise` the number of vi-encap,
+    `vendor` the class text of vendor: (None: no vendor option).
+    """
+
+    number: int
+    data: bytes = b""
+    family: int = 4
+    tags: tuple[str, ...] = ()
+    encap: int = 0
+    enterprise: int = 0
+    vendor: bytes | None = None
+    own: tuple[int, ...] = ()
+    force: bool = False
+    pxe: bool = False
+    kind: str = "raw"
+    place: str = ""
+
+
+@record
+class DhcpBoot:
+    """dhcp-boot."""
+
+    file: str
+    tags: tuple[str, ...] = ()
+    server_name: str = ""
+    server: bytes | None = None
+    server_host: str = ""
+
+
+@record
+class DhcpMatch:
+    """dhcp-match: tag a client that sends an option, with a value or with any.
+
+    `data` is compared by `kind`: "any", "hex" (from the left; None is any
+    octet), "text" (anywhere), "array" (an element).
+    """
+
+    set_tag: str
+    number: int
+    family: int = 4
+    enterprise: int = 0
+    kind: str = "any"
+    data: tuple[int | None, ...] = ()
+
+
+@record
+class DhcpTagText:
+    """dhcp-vendorclass, -userclass, -circuitid, -remoteid, -subscrid: tag by octets in an option."""
+
+    set_tag: str
+    data: bytes
+    enterprise: int = 0
+
+
+@record
+class DhcpTagMac:
+    """dhcp-mac."""
+
+    set_tag: str
+    hardware: HardwareAddress
+
+
+@record
+class DhcpNameMatch:
+    """dhcp-name-match; `prefix` when only the beginning must agree."""
+
+    set_tag: str
+    name: str
+    prefix: bool = False
+
+
+@record
+class TagIf:
+    """tag-if; a condition may end in `*`."""
+
+    set_tags: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+@record
+class SharedNetwork:
+    """shared-network: the interface or address, and the network that is also there."""
+
+    interface: str
+    address: bytes | None
+    shared: bytes
+
+
+@record
+class BridgeInterface:
+    """bridge-interface."""
+
+    interface: str
+    aliases: tuple[str, ...]
+
+
+@record
+class DhcpRelay:
+    """dhcp-relay and dhcp-split-relay; without server the request is sent on by broadcast or multicast."""
+
+    local: bytes
+    server: bytes | None
+    port: int = 0
+    interface: str = ""
+    split: bool = False
+    uplink: bytes | None = None
+
+
+@record
+class DhcpReplyDelay:
+    """dhcp-reply-delay."""
+
+    seconds: int
+    tags: tuple[str, ...] = ()
+
+
+@record
+class DhcpDuid:
+    """dhcp-duid."""
+
+    enterprise: int
+    identifier: bytes
+
+
+@record
+class PxePrompt:
+    """pxe-prompt; `seconds` 255 waits for ever."""
+
+    text: str
+    seconds: int = 255
+    tags: tuple[str, ...] = ()
+
+
+@record
+class PxeService:
+    """pxe-service: a menu item; neither `base` nor `boot_type`: boot from the local disk."""
+
+    arch: int
+    text: str
+    base: str = ""
+    boot_type: int | None = None
+    server: bytes | None = None
+    server_host: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@record
+class RaParam:
+    """ra-param: `mtu` None unchanged, 0 off; `mtu_interface` takes the MTU from there; `priority` -1, 0, 1."""
+
+    interface: str
+    interval: int = 600
+    lifetime: int | None = None
+    priority: int = 0
+    mtu: int | None = None
+    mtu_interface: str = ""
+
+
+@record
+class TftpRoot:
+    """tftp-root."""
+
+    path: str
+    interface: str = ""
+
+
+@record
+class ConfDir:
+    """conf-dir; names that end in `excludes` are skipped, with `includes` only those are read."""
+
+    path: str
+    excludes: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
+
+
+class Config:
+    """The whole configuration, immutable by agreement: an attribute for each option.
+
+    Dashes are underscores (`no_resolv`).  A flag is a bool, an option that takes
+    a value is that value or its default, one that repeats a tuple in the order
+    of the configuration.  `server` holds server, local and rev-server together.
+    """
+
+    def __init__(
+        self,
+        values: dict[str, Any],
+        given: frozenset[str] = frozenset(),
+        files: tuple[str, ...] = (),
+        not_at_work: tuple[str, ...] = (),
+    ) -> None:
+        """Take the values by attribute name; `given` are the options that were given, by option name."""
+        self.__dict__.update(values)
+        self.given = given
+        self.files = files  # read, in order
+        self.not_at_work = not_at_work  # given, accepted, but not built yet
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+# ==============================================================================
+# 31 Option values
+#
+# Converters from an option's text to the records of section 30.  Each takes one
+# text and returns a value, or raises ConfigError with what is wrong and what
+# would be right.  First the pieces, then DNS, then DHCP with its relatives.
+#
+# In these texts the characters that stood in double quotes are protected: they
+# are moved to a private part of Unicode, so that a quoted comma is no separator.
+# `value_text` moves them back; every leaf converter ends there.
+#
+# Uses 10 11 15 20 21 30
+# ==============================================================================
+
+_GUARD = 0x10FE00  # where protected characters live
+_GUARDED = {code: _GUARD + code for code in (*range(33), *b',:.#/=@%*"\\', 127)}
+_UNGUARDED = {new: old for old, new in _GUARDED.items()}
+_LINE_SPECIAL = re.compile(r'"((?:[^"\\]|\\.)*)"|(")|(?:^|(?<=\s))#', re.S)
+_ESCAPE = re.compile(r'\\([\\"tnbre])')
+_ESCAPES = {"\\": "\\", '"': '"', "t": "\t", "n": "\n", "b": "\b", "r": "\r", "e": "\x1b"}
+
+
+def line_unquote(line: str) -> str:
+    """Drop quotes and the comment from a configuration line; what was quoted is protected."""
+    out, at = [], 0
+    for match in _LINE_SPECIAL.finditer(line):
+        if match.start() < at:
+            continue
+        out.append(line[at : match.start()])
+        if match[2]:
+            raise ConfigError('missing "', "close the quotes on the same line")
+        if match[1] is None:
+            return "".join(out)
+        out.append(_ESCAPE.sub(lambda escape: _ESCAPES[escape[1]], match[1]).translate(_GUARDED))
+        at = match.end()
+    out.append(line[at:])
+    return "".join(out)
+
+
+def value_text(text: str) -> str:
+    """Give `text` with its protected characters as they were."""
+    return text if text.isascii() else text.translate(_UNGUARDED)
+
+
+def value_fields(text: str) -> list[str]:
+    """Split at commas; blanks around each field go."""
+    return [field.strip() for field in text.split(",")]
+
+
+def value_octets(text: str) -> bytes:
+    """Give `text` as the octets that stood in the file."""
+    return value_text(text).encode("utf-8", "surrogateescape")
+
+
+def value_required(text: str) -> str:
+    """Take any text but the empty one."""
+    if not text:
+        raise ConfigError("a value is missing")
+    return value_text(text)
+
+
+def value_integer(low: int, high: int, least: int = 0, most: int = 0, empty: int | None = None) -> Callable[[str], int]:
+    """Make a converter for numbers from `low` to `high`, clamped to `least` and `most` where given."""
+
+    def parse(text: str) -> int:
+        if not text and empty is not None:
+            return empty
+        if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
+            raise ConfigError(f"'{value_text(text)}' is no number from {low} to {high}")
+        value = max(int(text), least)
+        return min(value, most) if most else value
+
+    return parse
+
+
+_u8, _u16, _u32 = value_integer(0, 0xFF), value_integer(0, 0xFFFF), value_integer(0, 0xFFFFFFFF)
+
+
+def value_number(text: str) -> int:
+    """Take a number, decimal or hexadecimal after 0x."""
+    try:
+        return int(text, 16 if text[:2].lower() == "0x" else 10)
+    except ValueError:
+        raise ConfigError(f"'{value_text(text)}' is no number", "write it as 15 or 0xf") from None
+
+
+def value_seconds(text: str) -> int:
+    """Take a time to live in seconds."""
+    if not text.isdigit():
+        raise ConfigError(f"'{value_text(text)}' is no number of seconds")
+    return min(int(text), CACHE_TTL_MAX)
+
+
+def value_words(*words: str) -> Callable[[str], str]:
+    """Make a converter that takes one of `words`; without a value the first."""
+
+    def parse(text: str) -> str:
+        if text and text not in words:
+            raise ConfigError(f"'{value_text(text)}' is not known here", f"one of {', '.join(words)}")
+        return text or words[0]
+
+    return parse
+
+
+def value_list(text: str) -> tuple[str, ...]:
+    """Take words that are separated by commas; empty ones go."""
+    return tuple(value_text(field) for field in value_fields(text) if field)
+
+
+def value_interfaces(text: str) -> tuple[str, ...]:
+    """Take names of interfaces; no name at all stays as one empty name."""
+    names = value_list(text)
+    for name in names:
+        if "*" in name[:-1]:
+            raise ConfigError(f"'{name}': a * may only stand at the end of an interface name")
+    return names or ("",)
+
+
+def value_name(text: str) -> bytes:
+    """Take a domain name into wire form, its case kept."""
+    text = value_text(text)
+    if not text.isascii():
+        text = _name_ascii(text)
+    if not text.isprintable():
+        raise ConfigError("a control character stands in a name")
+    try:
+        return dns_name_parse(text)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _name_ascii(text: str) -> str:
+    try:
+        return text.encode("idna").decode("ascii")
+    except (LookupError, UnicodeError):
+        raise ConfigError(f"'{text}' is no plain ASCII name", "write the xn-- form") from None
+
+
+def value_host_name(text: str) -> bytes:
+    """Take a domain name that must not be empty."""
+    if not text:
+        raise ConfigError("a name is missing")
+    return value_name(text)
+
+
+def value_names(text: str) -> tuple[bytes, ...]:
+    """Take domain names that are separated by commas."""
+    return tuple(value_host_name(field) for field in value_fields(text))
+
+
+def value_address(text: str, family: int = 0) -> bytes:
+    """Take an IP address (of `family` 4 or 6) into packed form."""
+    packed = address_parse(value_text(text))
+    if packed is None or family and len(packed) != (4 if family == 4 else 16):
+        raise ConfigError(f"'{value_text(text)}' is no {f'IPv{family}' if family else 'IP'} address")
+    return packed
+
+
+def value_addresses(text: str) -> tuple[str, ...]:
+    """Take IP addresses that are separated by commas, as text in its usual form."""
+    return tuple(address_format(value_address(field)) for field in value_fields(text))
+
+
+def value_network(text: str, prefix4: int = 32, prefix6: int = 128, least: int = 0) -> Network:
+    """Take address[/length]; the lengths given are the defaults."""
+    host, slash, length = text.partition("/")
+    address = value_address(host)
+    bits = len(address) * 8
+    if not slash:
+        return Network(address, prefix4 if bits == 32 else prefix6)
+    if not length.isdigit() or not least <= int(length) <= bits:
+        raise ConfigError(f"bad prefix length '{length}' for {host}", f"a number from {least} to {bits}")
+    return Network(address, int(length))
+
+
+def value_networks(text: str) -> tuple[Network, ...]:
+    """Take one address[/length]."""
+    return (value_network(text),)
+
+
+def network_bounds(network: Network) -> tuple[bytes, bytes]:
+    """Give the first and the last address of a network."""
+    size = len(network.address)
+    host = (1 << (size * 8 - network.prefix)) - 1
+    value = int.from_bytes(network.address, "big")
+    return (value & ~host).to_bytes(size, "big"), (value | host).to_bytes(size, "big")
+
+
+def value_hex(text: str) -> bytes:
+    """Take octets in hexadecimal; colons, dashes and blanks between them go."""
+    digits = re.sub(r"[:\s-]", "", value_text(text))
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        raise ConfigError(f"'{value_text(text)}' is no hexadecimal data", "pairs of the digits 0-9 a-f") from None
+
+
+_TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+FOR_EVER = -1  # a lease without end
+
+
+def value_duration(text: str) -> int:
+    """Take a time: seconds, a number with s, m, h, d or w, or `infinite` (-1)."""
+    if text.lower() == "infinite":
+        return FOR_EVER
+    number, unit = (text[:-1], text[-1:].lower()) if not text.isdigit() else (text, "s")
+    if not number.isdigit() or unit not in _TIME_UNITS or int(number) * _TIME_UNITS[unit] > 0xFFFFFFFF:
+        raise ConfigError(f"'{value_text(text)}' is no time", "write 3600, 60m, 12h, 7d or infinite")
+    return int(number) * _TIME_UNITS[unit]
+
+
+def _field_count(text: str, low: int, high: int, syntax: str) -> list[str]:
+    fields = value_fields(text)
+    if not low <= len(fields) <= high:
+        missing = "missing" if len(fields) < low else "too many"
+        raise ConfigError(f"{missing} fields in '{value_text(text)}'", f"write {syntax}")
+    return fields + [""] * (high - len(fields))
+
+
+# DNS: where questions go.
+
+
+def domain_pattern(text: str) -> DomainPattern:
+    """Take a domain of server=/.../: a name, `*x`, `*.x`, `#` for all, empty for dotless names."""
+    if text in ("#", "*"):
+        return DomainPattern(DNS_ROOT)
+    text = text.strip(".")
+    if not text:
+        return DomainPattern(b"")
+    if text[0] != "*":
+        return DomainPattern(value_name(text).lower())
+    if text[1] == ".":
+        return DomainPattern(value_host_name(text[2:]).lower(), DOMAIN_BELOW)
+    return DomainPattern(value_name(text[1:]).lower(), DOMAIN_PARTIAL)
+
+
+def _domains_and_rest(text: str) -> tuple[tuple[DomainPattern, ...], str]:
+    if text[:1] != "/":
+        return (), text
+    parts = text.split("/")
+    if len(parts) < 3:
+        raise ConfigError(f"no slash closes the domain in '{value_text(text)}'", f"write {value_text(text)}/...")
+    return tuple(domain_pattern(part) for part in parts[1:-1]), parts[-1].strip()
+
+
+def _port_of(text: str) -> tuple[str, int]:
+    host, mark, port = text.partition("#")
+    if mark and not (port.isdigit() and 0 < int(port) <= 0xFFFF):
+        raise ConfigError(f"bad port '{value_text(port)}'", "a number from 1 to 65535 after #")
+    return host, int(port) if mark else 0
+
+
+def _upstream(domains: tuple[DomainPattern, ...], text: str) -> UpstreamRule:
+    if text in ("", "#"):
+        return UpstreamRule(domains, "standard" if text else "local")
+    target, *extras = text.split("@")
+    host, port = _port_of(target)
+    host, mark, scope = host.partition("%")
+    rule = UpstreamRule(domains, "server", port=port or DNS_PORT, scope=scope)
+    packed = address_parse(value_text(host))
+    if packed is not None:
+        rule.address = address_format(packed)
+    elif mark or not host:
+        raise ConfigError(f"'{value_text(target)}' is no IP address")
+    else:
+        rule.host = value_text(host)
+        value_name(host)
+    for extra in extras:
+        _upstream_source(rule, extra, packed)
+    return rule
+
+
+def _upstream_source(rule: UpstreamRule, text: str, server: bytes | None) -> None:
+    host, port = _port_of(text)
+    packed = address_parse(value_text(host.partition("%")[0]))
+    if packed is None:
+        if rule.interface or rule.source or port:
+            raise ConfigError("interface can only be specified once", "write address#port@interface@source#port")
+        rule.interface = value_text(host)
+        return
+    if rule.source or server is not None and len(server) != len(packed):
+        raise ConfigError(f"'{value_text(host)}' cannot be the source", "one source address, of the server's family")
+    rule.source, rule.source_port = address_format(packed), port
+
+
+def value_server(text: str) -> tuple[UpstreamRule, ...]:
+    """Take the value of server and local."""
+    return (_upstream(*_domains_and_rest(text)),)
+
+
+def value_rev_server(text: str) -> tuple[UpstreamRule, ...]:
+    """Take the value of rev-server: a network, and the server for its reverse names."""
+    subnet, server = _field_count(text, 1, 2, "network/length,server")
+    return (_upstream(_reverse_patterns(value_network(subnet, least=1)), server),)
+
+
+def _reverse_patterns(network: Network) -> tuple[DomainPattern, ...]:
+    first, _ = network_bounds(network)
+    step = 8 if len(first) == 4 else 4  # bits of a label
+    labels = -(-network.prefix // step)
+    total = len(first) * 8
+    value = int.from_bytes(first, "big")
+    out = []
+    for number in range(1 << (labels * step - network.prefix)):
+        address = value | number << (total - labels * step)
+        name = dns_reverse_name(address.to_bytes(len(first), "big"))
+        for _ in range(total // step - labels):
+            name = name[1 + name[0] :]
+        out.append(DomainPattern(name))
+    return tuple(out)
+
+
+def value_address_rule(text: str) -> tuple[AddressRule, ...]:
+    """Take the value of address."""
+    domains, rest = _domains_and_rest(text)
+    domains = domains or (DomainPattern(DNS_ROOT),)
+    if rest in ("", "#"):
+        return (AddressRule(domains, "null" if rest else "nxdomain"),)
+    packed = value_address(rest)
+    return (AddressRule(domains, "v4" if len(packed) == 4 else "v6", packed),)
+
+
+def value_rebind_domains(text: str) -> tuple[bytes, ...]:
+    """Take the value of rebind-domain-ok: a domain, or /domain/domain/."""
+    parts = text.strip("/").split("/") if text.strip("/") else [""]
+    return tuple(value_name(part.strip(".")).lower() if part else b"" for part in parts)
+
+
+def value_rr_types(text: str) -> tuple[int, ...]:
+    """Take record types that are separated by commas, by name or number."""
+    try:
+        return tuple(rr_type_parse(field) for field in value_fields(text))
+    except ValueError as error:
+        raise ConfigError(f"bad RR type: {error}", "a name as AAAA or HTTPS, or a number to 65535") from None
+
+
+def value_resolv_files(text: str) -> tuple[str, ...]:
+    """Take the path of a resolver file; an empty one stands for none."""
+    return (value_text(text),) if text else ()
+
+
+def value_alias(text: str) -> AliasRule:
+    """Take the value of alias: old[-end],new[,mask]."""
+    old, new, mask_text = _field_count(text, 2, 3, "old[-end],new[,mask]")
+    low, dash, high = old.partition("-")
+    first, target = (int.from_bytes(value_address(part, 4), "big") for part in (low, new))
+    last = int.from_bytes(value_address(high, 4), "big") if dash else first
+    mask = int.from_bytes(value_address(mask_text, 4), "big") if mask_text else 0xFFFFFFFF
+    if dash:
+        if last < first or first & mask != last & mask:
+            raise ConfigError("invalid alias range", "first to last, both inside one network of the mask")
+    else:
+        first &= mask
+        last = first | ~mask & 0xFFFFFFFF
+    return AliasRule(first, last, target, mask)
+
+
+def value_add_subnet(text: str) -> AddSubnet:
+    """Take the value of add-subnet: [[address/]length][,[address/]length]."""
+    parts = [_subnet_part(field, bits) for field, bits in zip(_field_count(text, 1, 2, "v4,v6"), (32, 128))]
+    return AddSubnet(*parts[0], *parts[1])
+
+
+def _subnet_part(text: str, bits: int) -> tuple[int, bytes | None]:
+    host, slash, length = text.rpartition("/")
+    if not text:
+        return 0, None
+    if not length.isdigit() or int(length) > bits:
+        raise ConfigError(f"'{value_text(text)}' is no prefix length", f"a number from 0 to {bits}")
+    return int(length), value_address(host, 4 if bits == 32 else 6) if slash else None
+
+
+def value_fast_retry(text: str) -> tuple[int, int]:
+    """Take the value of fast-dns-retry: first retry and end of all retries, in milliseconds."""
+    fields = value_fields(text) if text else []
+    first = value_integer(50, 0x7FFFFFFF)(fields[0]) if fields else 1000
+    total = value_integer(0, 0x7FFFFFFF)(fields[1]) if len(fields) > 1 else 10_000
+    return first, total - total % 1000
+
+
+def value_umbrella(text: str) -> Umbrella:
+    """Take the value of umbrella: deviceid:, orgid: and assetid: in any order."""
+    out = Umbrella()
+    for field in filter(None, value_fields(text)):
+        key, _, value = field.partition(":")
+        if key == "deviceid" and len(value_hex(value)) == 8:
+            out.device = value_hex(value)
+        elif key == "orgid":
+            out.organisation = _u32(value)
+        elif key == "assetid":
+            out.asset = _u32(value)
+        else:
+            raise ConfigError(f"'{value_text(field)}' is not known here", "deviceid:16 digits, orgid:number, assetid:number")
+    return out
+
+
+def value_kernel_sets(text: str) -> tuple[KernelSet, ...]:
+    """Take the value of ipset: /domain/.../set,set."""
+    return _kernel_sets(text, lambda name: (name, 0))
+
+
+def value_nft_sets(text: str) -> tuple[KernelSet, ...]:
+    """Take the value of nftset: /domain/.../[4#|6#][family#]table#set,..."""
+    return _kernel_sets(text, _nft_set)
+
+
+def _kernel_sets(text: str, parse: Callable[[str], tuple[str, int]]) -> tuple[KernelSet, ...]:
+    domains, rest = _domains_and_rest(text)
+    sets = tuple(parse(name) for name in value_list(rest))
+    if not sets:
+        raise ConfigError(f"no set is named in '{value_text(text)}'", "write /domain/set")
+    return (KernelSet(domains or (DomainPattern(DNS_ROOT),), sets),)
+
+
+def _nft_set(text: str) -> tuple[str, int]:
+    family = int(text[0]) if text[:2] in ("4#", "6#") else 0
+    return (text[2:] if family else text).replace("#", " "), family
+
+
+def value_connmark(text: str) -> tuple[ConnmarkAllow, ...]:
+    """Take the value of connmark-allowlist: mark[/mask][,pattern[/pattern...]]."""
+    numbers, patterns = _field_count(text, 1, 2, "mark[/mask][,pattern/pattern]")
+    mark_text, slash, mask_text = numbers.partition("/")
+    number = value_integer(1, 0xFFFFFFFF)
+    mark, mask = number(mark_text), number(mask_text) if slash else 0xFFFFFFFF
+    if mark & ~mask:
+        raise ConfigError(f"the mark {mark} has bits outside of its mask {mask}")
+    names = tuple(value_text(name) for name in patterns.split("/") if name)
+    for name in names:
+        _connmark_pattern(name)
+    return (ConnmarkAllow(mark, mask, names),)
+
+
+def _connmark_pattern(name: str) -> None:
+    labels = name.split(".")
+    if name == "*":
+        return
+    if len(labels) < 2 or "*" in labels[-1] + labels[-2] or any(not label or label.count("*") > 2 for label in labels):
+        raise ConfigError(f"bad pattern '{name}'", "two literal labels at the end, at most two * in each other label")
+
+
+# DNS: records of our own.
+
+
+def value_mx(text: str) -> MxHost:
+    """Take the value of mx-host."""
+    name, target, preference = _field_count(text, 1, 3, "name[,target[,preference]]")
+    if preference and not (preference.isdigit() and int(preference) <= 0xFFFF):
+        raise ConfigError(f"bad MX preference '{value_text(preference)}'", "a number from 0 to 65535")
+    return MxHost(value_name(name), value_name(target) if target else None, int(preference or 1))
+
+
+def value_srv(text: str) -> SrvHost:
+    """Take the value of srv-host."""
+    name, target, *numbers = _field_count(text, 1, 5, "_service._proto[.domain][,target[,port[,priority[,weight]]]]")
+    port, priority, weight = (_u16(number) if number else default for number, default in zip(numbers, (1, 0, 0)))
+    return SrvHost(value_host_name(name), value_name(target) if target else None, port, priority, weight)
+
+
+def value_txt(text: str) -> TxtRecord:
+    """Take the value of txt-record; a long string becomes several."""
+    name, *texts = value_fields(text)
+    strings = [value_octets(part) for part in texts]
+    cut = [part[start : start + 255] for part in strings for start in range(0, max(len(part), 1), 255)]
+    return TxtRecord(value_host_name(name), tuple(cut))
+
+
+def value_ptr(text: str) -> PtrRecord:
+    """Take the value of ptr-record."""
+    name, target = _field_count(text, 1, 2, "name[,target]")
+    return PtrRecord(value_host_name(name), value_name(target) if target else None)
+
+
+def value_naptr(text: str) -> NaptrRecord:
+    """Take the value of naptr-record."""
+    fields = _field_count(text, 6, 7, "name,order,preference,flags,service,regexp[,replacement]")
+    flags, service, regexp = (_short(field) for field in fields[3:6])
+    return NaptrRecord(
+        value_host_name(fields[0]), _u16(fields[1]), _u16(fields[2]), flags, service, regexp, value_name(fields[6])
+    )
+
+
+def _short(text: str) -> bytes:
+    octets = value_octets(text)
+    if len(octets) > 255:
+        raise ConfigError("a string is longer than 255 octets")
+    return octets
+
+
+def value_caa(text: str) -> CaaRecord:
+    """Take the value of caa-record."""
+    name, flags, tag, value = _field_count(text, 4, 4, "name,flags,tag,value")
+    return CaaRecord(value_host_name(name), _u8(flags), _short(value_required(tag)), value_octets(value))
+
+
+def value_dns_rr(text: str) -> DnsRr:
+    """Take the value of dns-rr; the type may also be a name."""
+    name, rrtype, data = _field_count(text, 2, 3, "name,type-number[,hex data]")
+    return DnsRr(value_host_name(name), value_rr_types(rrtype)[0], value_hex(data))
+
+
+def value_host_record(text: str) -> HostRecord:
+    """Take the value of host-record: names, addresses and a TTL, told apart by their form."""
+    names, ttl = [], None
+    addresses: tuple[list[bytes], list[bytes]] = ([], [])
+    for field in filter(None, value_fields(text)):
+        packed = address_parse(value_text(field))
+        if packed is not None:
+            addresses[len(packed) == 16].append(packed)
+        elif field.isdigit():
+            ttl = value_seconds(field)
+        else:
+            names.append(value_name(field))
+    if not names or not (addresses[0] or addresses[1] or ttl is not None):
+        raise ConfigError("bad host-record", "a name and at least one address")
+    return HostRecord(tuple(names), tuple(addresses[0]), tuple(addresses[1]), ttl)
+
+
+def value_cname(text: str) -> CnameRecord:
+    """Take the value of cname: alias[,alias...],target[,ttl]."""
+    fields = value_fields(text)
+    ttl = value_seconds(fields.pop()) if len(fields) > 2 and fields[-1].isdigit() else None
+    if len(fields) < 2:
+        raise ConfigError("bad CNAME", "write alias,target[,ttl]")
+    names = [value_host_name(field) for field in fields]
+    if names[-1].lower() in (name.lower() for name in names[:-1]):
+        raise ConfigError("bad CNAME: an alias of itself")
+    return CnameRecord(tuple(names[:-1]), names[-1], ttl)
+
+
+_FAMILIES = {"": 0, "4": 4, "6": 6}
+
+
+def _interface_family(text: str) -> tuple[str, int]:
+    name, _, family = value_text(text).partition("/")
+    if not name or family not in _FAMILIES:
+        raise ConfigError(f"bad interface '{value_text(text)}'", "write its name, or name/4 or name/6")
+    return name, _FAMILIES[family]
+
+
+def value_interface_name(text: str) -> InterfaceName:
+    """Take the value of interface-name."""
+    name, interface = _field_count(text, 2, 2, "name,interface[/4|/6]")
+    return InterfaceName(value_host_name(name), *_interface_family(interface))
+
+
+def value_dynamic_host(text: str) -> DynamicHost:
+    """Take the value of dynamic-host: name,[ipv4],[ipv6],interface."""
+    name, *fields = [field for field in value_fields(text) if field]
+    found: dict[int, bytes] = {}
+    for field in fields[:-1]:
+        packed = value_address(field)
+        found[len(packed)] = packed
+    if not found:
+        raise ConfigError("missing address in dynamic host", "write name,address,interface")
+    if "/" in fields[-1] or address_parse(fields[-1]) is not None:
+        raise ConfigError(f"bad interface '{value_text(fields[-1])}' in dynamic host")
+    return DynamicHost(value_name(name), found.get(4), found.get(16), value_text(fields[-1]))
+
+
+def _range_of(fields: list[str]) -> tuple[bytes, bytes, Network | None, list[str]]:
+    """Take `start,end`, `net/len` or one address off `fields`; give first, last, network, the rest."""
+    if "/" in fields[0]:
+        network = value_network(fields[0])
+        return (*network_bounds(network), network, fields[1:])
+    first = value_address(fields[0])
+    last = address_parse(value_text(fields[1])) if len(fields) > 1 else None
+    if last is None:
+        return first, first, None, fields[1:]
+    if len(last) != len(first) or last < first:
+        raise ConfigError("bad address range", "two addresses of one family, the lower one first")
+    return first, last, None, fields[2:]
+
+
+def value_synth(text: str) -> SynthDomain:
+    """Take the value of synth-domain."""
+    domain, *fields = value_fields(text)
+    if not fields:
+        raise ConfigError("missing address range", "write domain,start,end[,prefix] or domain,net/length[,prefix]")
+    first, last, _, rest = _range_of(fields)
+    prefix = value_text(rest[0]) if rest else ""
+    sequential = prefix.endswith("*")
+    if len(rest) > 1 or "*" in prefix[:-1]:
+        raise ConfigError(f"bad prefix '{value_text(','.join(rest))}'")
+    if sequential and len(first) == 16 and first[:8] != last[:8]:
+        raise ConfigError("prefix length too small", "names with numbers need an IPv6 network of /64 or longer")
+    return SynthDomain(value_host_name(domain), first, last, prefix.removesuffix("*"), sequential)
+
+
+def value_domain(text: str) -> DomainRule:
+    """Take the value of domain: name[,range|net/len[,local]|interface], or # for the resolver file's."""
+    name, *fields = value_fields(text)
+    if name == "#" and not fields:
+        return DomainRule(DNS_ROOT, from_resolv=True)
+    domain = value_name(name.strip("."))
+    if not fields:
+        return DomainRule(domain)
+    if "/" not in fields[0] and address_parse(value_text(fields[0])) is None:
+        if len(fields) > 1:
+            raise ConfigError(f"'{value_text(fields[0])}' is no address", "write domain,start,end or domain,net/length")
+        return DomainRule(domain, interface=value_text(fields[0]))
+    first, last, network, rest = _range_of(fields)
+    if rest not in ([], ["local"]):
+        raise ConfigError(f"'{value_text(','.join(rest))}' is not known here", "only `local` may follow the range")
+    return DomainRule(domain, first, last, local=bool(rest), subnet=network)
+
+
+# DNS: authoritative.
+
+
+def value_auth_zone(text: str) -> AuthZone:
+    """Take the value of auth-zone."""
+    domain, *fields = value_fields(text)
+    subnets, excludes, interfaces = [], [], []
+    for field in filter(None, fields):
+        exclude = field.startswith("exclude:")
+        host = field.removeprefix("exclude:").partition("/")[0]
+        if address_parse(value_text(host)) is not None:
+            (excludes if exclude else subnets).append(value_network(field.removeprefix("exclude:"), 24, 64))
+        elif exclude:
+            raise ConfigError(f"'{value_text(field)}' excludes no subnet", "write exclude:address/length")
+        else:
+            interfaces.append(_interface_family(field))
+    return AuthZone(value_host_name(domain), tuple(subnets), tuple(excludes), tuple(interfaces))
+
+
+def value_auth_server(text: str) -> AuthServer:
+    """Take the value of auth-server."""
+    name, *fields = value_fields(text)
+    addresses = [packed for packed in (address_parse(value_text(field)) for field in fields) if packed is not None]
+    interfaces = [_interface_family(field) for field in fields if field and address_parse(value_text(field)) is None]
+    return AuthServer(value_host_name(name), tuple(interfaces), tuple(address_format(packed) for packed in addresses))
+
+
+def value_auth_soa(text: str) -> AuthSoa:
+    """Take the value of auth-soa; an @ in the mailbox counts as a dot."""
+    serial, mailbox, *times = _field_count(text, 1, 5, "serial[,hostmaster[,refresh[,retry[,expiry]]]]")
+    refresh, retry, expiry = (_u32(time) if time else None for time in times)
+    hostmaster = value_name(mailbox.replace("@", ".")) if mailbox else None
+    return AuthSoa(_u32(serial), hostmaster, refresh, retry, expiry)
+
+
+# Process and log.
+
+LOG_FACILITIES = {
+    name: code
+    for code, name in enumerate(
+        "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp ntp audit alert clock".split()
+        + [f"local{number}" for number in range(8)]
+    )
+}
+
+
+def value_log_facility(text: str) -> str:
+    """Take the value of log-facility: a facility's name, a path, or - for standard error."""
+    if "/" in value_text(text) or text == "-":
+        return value_text(text)
+    name = {"security": "auth"}.get(text.lower(), text.lower())
+    if name not in LOG_FACILITIES:
+        raise ConfigError(f"bad log facility '{value_text(text)}'", "daemon, local0 to local7, a path, or -")
+    return name
+
+
+def value_log_words(text: str) -> frozenset[str]:
+    """Take the value of log-queries; proto includes extra."""
+    words = {word for word in value_list(text) if word in ("extra", "proto", "auth", "only_failed")}
+    return frozenset(words | {"extra"} if "proto" in words else words)
+
+
+def value_default(default: str) -> Callable[[str], str]:
+    """Make a converter for a text with a default."""
+    return lambda text: value_text(text) or default
+
+
+def value_conf_dir(text: str) -> ConfDir:
+    """Take the value of conf-dir: directory[,suffix...][,*suffix...]."""
+    path, *suffixes = value_list(text) or ("",)
+    includes = tuple(suffix[1:] for suffix in suffixes if suffix.startswith("*"))
+    return ConfDir(path, tuple(suffix for suffix in suffixes if not suffix.startswith("*")), includes)
+LEASE_FILE = "/var/lib/misc/dnsmasq.leases"
+DHCP_LEASES_MAX = 1000
+TFTP_TRANSFERS_MAX = 50
+value_tag_set = value_dhcp_range = value_dhcp_host = value_dhcp_option = value_dhcp_option_force = value_text
+value_dhcp_option_pxe = value_lease_file = value_dhcp_ports = value_dhcp_reply_delay = value_dhcp_proxy = value_text
+value_dhcp_relay = value_dhcp_split_relay = value_shared_network = value_bridge = value_dhcp_duid = value_text
+value_leasequery = value_tftp_interfaces = value_list
+value_tag_mac = value_tag_vendor = value_tag_text = value_tag_relay = value_dhcp_match = value_dhcp_name_match = value_text
+value_tag_if = value_dhcp_boot = value_pxe_service = value_pxe_prompt = value_tftp_root = value_port_range = value_text
+value_ra_param = value_trust_anchor = value_check_unsigned = value_dnssec_limits = value_script = value_text
+
+
+# ==============================================================================
+# 32 Options
+#
+# One row for each option: name, letter, arity, where and how often it may stand,
+# its converter, default, and help.  The parser, --help, the checks and the tests
+# are all made from these rows.
+#
+# Uses 10 12 30 31
+# ==============================================================================
+
+NONE, OPTIONAL, REQUIRED = "none", "optional", "required"
+
+
+@record
+class OptionRow:
+    """What is known about one option.
+
+    `arity` none, optional or required; `repeat` no (harmless), yes, or error;
+    `where` both or cmdline; `merge` last, append, extend or union; `target` the
+    attribute of Config; `status` works, later or refused (with `reason`).
+    """
+
+    name: str
+    letter: str
+    arity: str
+    area: str
+    repeat: str
+    where: str
+    parse: Callable[[str], Any] | None
+    default: Any
+    merge: str
+    meta: str
+    help: str
+    target: str
+    status: str
+    reason: str = ""
+
+    def short_arity(self) -> str:
+        """Tell whether the letter takes a value: there is no optional value behind a letter."""
+        return NONE if self.arity == NONE or self.letter in ("q", "1") else REQUIRED
+
+
+_WORKING_AREAS = frozenset(("dns", "dns-local", "dns-auth", "log", "process", "config"))
+_LATER = frozenset(
+    (
+        "umbrella", "conntrack", "connmark-allowlist", "connmark-allowlist-enable", "ipset", "nftset", "enable-dbus",
+        "enable-ubus", "dhcp-ttl", "log-dhcp", "quiet-dhcp", "quiet-dhcp6", "quiet-ra", "quiet-tftp",
+    )
+)  # fmt: skip
+_WORKING = frozenset(("domain", "domain-suffix"))
+_REFUSED = {"dhcp-luascript": "there is no Lua in Python's standard library; use dhcp-script"}
+
+
+def _status(name: str, area: str) -> str:
+    if name in _REFUSED:
+        return "refused"
+    return "works" if name in _WORKING or area in _WORKING_AREAS and name not in _LATER else "later"
+
+
+def _row(
+    name: str, letter: str, arity: str, area: str, repeat: str, parse: Callable[[str], Any] | None, default: Any,
+    merge: str, meta: str, help_text: str, target: str = "", where: str = "both",
+) -> OptionRow:  # fmt: skip
+    return OptionRow(
+        name, letter, arity, area, repeat, where, parse, default, merge, meta, help_text,
+        (target or name).replace("-", "_"), _status(name, area), _REFUSED.get(name, ""),
+    )  # fmt: skip
+
+
+def _flag(name: str, letter: str, area: str, help_text: str, where: str = "both") -> OptionRow:
+    return _row(name, letter, NONE, area, "no", None, False, "last", "", help_text, where=where)
+
+
+def _one(
+    name: str, letter: str, area: str, meta: str, parse: Callable[[str], Any], default: Any, help_text: str,
+    repeat: str = "error", target: str = "",
+) -> OptionRow:  # fmt: skip
+    arity = OPTIONAL if meta[:2] == "[=" else REQUIRED
+    return _row(name, letter, arity, area, repeat, parse, default, "last", meta, help_text, target)
+
+
+def _many(
+    name: str, letter: str, area: str, meta: str, parse: Callable[[str], Any], help_text: str, merge: str = "append",
+    default: Any = (), target: str = "",
+) -> OptionRow:  # fmt: skip
+    arity = OPTIONAL if meta[:2] == "[=" else REQUIRED
+    return _row(name, letter, arity, area, "yes", parse, default, merge, meta, help_text, target)
+
+
+_PORT = value_integer(0, 0xFFFF)
+_TEXT, _PATH, _SECONDS, _COUNT = value_text, value_required, value_seconds, value_integer(0, 0x7FFFFFFF)
+
+OPTION_ROWS: tuple[OptionRow, ...] = (
+    # The program and its process.
+    _flag("version", "v", "process", "print the version and what is built in, then end", "cmdline"),
+    _flag("help", "w", "process", "print this list, or with `dhcp` or `dhcp6` the names of DHCP options", "cmdline"),
+    _flag("test", "", "process", "check the configuration, report every error, then end", "cmdline"),
+    _flag("no-daemon", "d", "process", "debug: stay in the foreground, keep the user, log to standard error too"),
+    _flag("keep-in-foreground", "k", "process", "stay in the foreground, else as usual"),
+    _one("user", "u", "process", "[=user]", _TEXT, "nobody", "account to run as"),
+    _one("group", "g", "process", "[=group]", _TEXT, None, "group to run as"),
+    _one("pid-file", "x", "process", "[=path]", _TEXT, "/var/run/dnsmasq.pid", "file for the process id; empty: none"),
+    # Configuration files.
+    _many("conf-file", "C", "config", "[=path]", _TEXT, "read options from a file; `-` is standard input"),
+    _many("conf-dir", "7", "config", "dir[,suffix][,*suffix]", value_conf_dir, "read every options file of a directory"),
+    _many("conf-script", "", "config", "command", _PATH, "read options from what a command prints"),
+    # Log.
+    _many(
+        "log-queries", "q", "log", "[=extra|proto|auth]", value_log_words, "log each query and its answer", "union", None
+    ),
+    _one("log-facility", "8", "log", "facility|path|-", value_log_facility, None, "where the log goes"),
+    _one("log-async", "", "log", "[=lines]", value_integer(0, 0x7FFFFFFF, 0, 100, 5), None, "queue log lines, never wait"),
+    _flag("log-debug", "", "log", "log more, for finding faults"),
+    _flag("log-dhcp", "", "log", "log tags and options of each DHCP exchange"),
+    _flag("quiet-dhcp", "", "log", "leave out the usual DHCPv4 lines"),
+    _flag("quiet-dhcp6", "", "log", "leave out the usual DHCPv6 lines"),
+    _flag("quiet-ra", "", "log", "leave out the router advertisement lines"),
+    _flag("quiet-tftp", "", "log", "leave out files that TFTP clients ask for in vain"),
+    _one("dumpfile", "", "log", "path", _PATH, None, "append packets to a pcap file"),
+    _one("dumpmask", "", "log", "number", value_number, 0xFFFFFFFF, "which kinds of packets the dump takes"),
+    # Listening.
+    _one("port", "p", "dns", "number", _PORT, 53, "port for DNS; 0 turns DNS off"),
+    _many("interface", "i", "dns", "name,...", value_interfaces, "interfaces to serve", "extend"),
+    _many("except-interface", "I", "dns", "name,...", value_interfaces, "interfaces not to serve", "extend"),
+    _many("listen-address", "a", "dns", "address,...", value_addresses, "addresses to serve", "extend"),
+    _one("local-service", "", "dns", "[=net|host]", value_words("net", "host"), None, "answer only to networks at hand"),
+    _flag("bind-interfaces", "z", "dns", "a socket for each address instead of one for all"),
+    _flag("bind-dynamic", "", "dns", "a socket for each address, following interfaces that come and go"),
+    _one("max-tcp-connections", "", "dns", "number", value_integer(1, 0xFFFF), 20, "TCP clients served at once"),
+    # Upstream servers.
+    _flag("no-resolv", "R", "dns", "do not read a resolver file"),
+    _many(
+        "resolv-file", "r", "dns", "[=path]", value_resolv_files, "file that names the upstream servers", "extend",
+        ("/etc/resolv.conf",),
+    ),
+    _flag("no-poll", "n", "dns", "do not watch the resolver files"),
+    _many("server", "S", "dns", "[/domain/]address[#port]", value_server, "upstream server, for all or some domains", "extend"),
+    _many("local", "", "dns-local", "/domain/", value_server, "domains that are never forwarded", "extend", (), "server"),
+    _many(
+        "rev-server", "", "dns", "network/length[,server]", value_rev_server, "server for reverse names", "extend", (), "server"
+    ),
+    _one("servers-file", "", "dns", "path", _PATH, None, "file of server lines, read again at each SIGHUP"),
+    _flag("strict-order", "o", "dns", "ask upstream servers in the order given"),
+    _flag("all-servers", "", "dns", "ask all upstream servers at once"),
+    _flag("dns-loop-detect", "", "dns", "find upstream servers that ask us back, and leave them out"),
+    _flag("clear-on-reload", "", "dns", "empty the cache when the upstream servers change"),
+    _one("query-port", "Q", "dns", "number", _PORT, None, "fixed source port for upstream queries"),
+    _one("min-port", "", "dns", "number", _PORT, None, "lowest source port for upstream queries"),
+    _one("max-port", "", "dns", "number", _PORT, None, "highest source port for upstream queries"),
+    _one("port-limit", "", "dns", "number", value_integer(1, 0xFFFF), 1, "source ports that one query may use"),
+    _one("dns-forward-max", "0", "dns", "number", _COUNT, FORWARD_MAX, "upstream queries at once"),
+    _one("fast-dns-retry", "", "dns", "[=ms[,ms]]", value_fast_retry, None, "repeat upstream queries without being asked"),
+    _one(
+        "edns-packet-max", "P", "dns", "octets", value_integer(0, 0xFFFFFFFF, DNS_UDP_MIN, DNS_MESSAGE_MAX),
+        DNS_UDP_DEFAULT, "largest UDP message",
+    ),
+    _flag("do-0x20-encode", "", "dns", "vary the case of forwarded names against forged replies"),
+    _flag("no-0x20-encode", "", "dns", "leave the case of forwarded names"),
+    # What is forwarded, and what comes back.
+    _flag("domain-needed", "D", "dns", "never forward names without a dot"),
+    _flag("bogus-priv", "b", "dns", "never forward reverse names of private addresses"),
+    _flag("filterwin2k", "f", "dns", "answer noise of Windows machines here"),
+    _flag("filter-A", "", "dns", "drop IPv4 addresses from upstream answers"),
+    _flag("filter-AAAA", "", "dns", "drop IPv6 addresses from upstream answers"),
+    _many("filter-rr", "", "dns", "type,...", value_rr_types, "drop record types from upstream answers", "extend"),
+    _many("bogus-nxdomain", "B", "dns", "address[/length]", value_networks, "answers with it do not exist", "extend"),
+    _many("ignore-address", "", "dns", "address[/length]", value_networks, "answers with it are dropped", "extend"),
+    _many("alias", "V", "dns", "old[-end],new[,mask]", value_alias, "change IPv4 addresses in upstream answers"),
+    _flag("stop-dns-rebind", "", "dns", "drop private addresses from upstream answers"),
+    _flag("rebind-localhost-ok", "", "dns", "but leave 127.0.0.0/8 and ::1"),
+    _many("rebind-domain-ok", "", "dns", "domain", value_rebind_domains, "but leave answers of a domain", "extend"),
+    _many("add-mac", "", "dns", "[=base64|text]", value_words("raw", "base64", "text"), "tell upstream the client's MAC", "last", None),
+    _flag("strip-mac", "", "dns", "take MAC addresses out of clients' queries"),
+    _one("add-subnet", "", "dns", "[=v4len][,v6len]", value_add_subnet, None, "tell upstream the client's network"),
+    _flag("strip-subnet", "", "dns", "take client subnets out of clients' queries"),
+    _one("add-cpe-id", "", "dns", "text", _PATH, None, "tell upstream an identifier"),
+    _one("umbrella", "", "dns", "[=deviceid:x][,orgid:n]", value_umbrella, None, "tell Cisco Umbrella who asks"),
+    # Cache.
+    _one("cache-size", "c", "dns", "[=number]", value_integer(0, 0xFFFFFFFF, 0, CACHE_SIZE_MAX), CACHE_SIZE, "records to keep"),
+    _flag("no-negcache", "N", "dns", "do not keep negative answers"),
+    _many("cache-rr", "", "dns", "type,...", value_rr_types, "keep further record types", "extend"),
+    _one("neg-ttl", "", "dns", "seconds", _SECONDS, 0, "life of negative answers without SOA"),
+    _one("max-ttl", "", "dns", "seconds", _SECONDS, 0, "longest TTL that clients see"),
+    _one("min-cache-ttl", "", "dns", "seconds", value_integer(0, CACHE_TTL_MAX, 0, MIN_CACHE_TTL_MAX), 0, "shortest life in the cache"),
+    _one("max-cache-ttl", "", "dns", "seconds", _SECONDS, 0, "longest life in the cache"),
+    _one("use-stale-cache", "", "dns", "[=seconds]", value_integer(0, 0x7FFFFFFF, empty=STALE_WINDOW), None, "serve what has just expired"),
+    _flag("no-round-robin", "", "dns", "do not rotate addresses"),
+    _flag("no-ident", "", "dns", "no names about the program itself (class CHAOS)"),
+    # Names of our own.
+    _flag("no-hosts", "h", "dns-local", "do not read /etc/hosts"),
+    _many("addn-hosts", "H", "dns-local", "path", _PATH, "read a further hosts file or a directory of them"),
+    _many("hostsdir", "", "dns-local", "dir", _PATH, "read a directory of hosts files and follow its changes"),
+    _flag("expand-hosts", "E", "dns-local", "append the domain to plain names of hosts files"),
+    _many("domain", "s", "dhcp4", "domain[,range]", value_domain, "domain of DHCP clients and plain names"),
+    _many("domain-suffix", "s", "obsolete", "domain[,range]", value_domain, "old name of domain", target="domain"),
+    _many("address", "A", "dns-local", "/domain/[address|#]", value_address_rule, "one answer for whole domains", "extend"),
+    _many("host-record", "", "dns-local", "name,...,address", value_host_record, "addresses of a name, and back"),
+    _many("dynamic-host", "", "dns-local", "name,address,interface", value_dynamic_host, "name in an interface's network"),
+    _many("interface-name", "", "dns-local", "name,interface", value_interface_name, "name of an interface's addresses"),
+    _many("cname", "", "dns-local", "alias,...,target[,ttl]", value_cname, "alias of a name known here"),
+    _many("mx-host", "m", "dns-local", "name[,target[,pref]]", value_mx, "mail exchanger of a name"),
+    _one("mx-target", "t", "dns-local", "name", value_name, None, "mail exchanger where none is named"),
+    _flag("selfmx", "e", "dns-local", "each local name is its own mail exchanger"),
+    _flag("localmx", "L", "dns-local", "mx-target is the mail exchanger of each local name"),
+    _many("srv-host", "W", "dns-local", "_service._proto,...", value_srv, "server of a service"),
+    _many("txt-record", "Y", "dns-local", "name[,text,...]", value_txt, "text of a name"),
+    _many("ptr-record", "", "dns-local", "name[,target]", value_ptr, "PTR record"),
+    _many("naptr-record", "", "dns-local", "name,order,pref,...", value_naptr, "NAPTR record"),
+    _many("caa-record", "", "dns-local", "name,flags,tag,value", value_caa, "CAA record"),
+    _many("dns-rr", "", "dns-local", "name,type[,hex]", value_dns_rr, "record of any type"),
+    _many("synth-domain", "", "dns-local", "domain,range[,prefix]", value_synth, "names made from addresses"),
+    _one("local-ttl", "T", "dns-local", "seconds", _SECONDS, LOCAL_TTL, "TTL of names of our own"),
+    _one("dhcp-ttl", "", "dns-local", "seconds", _SECONDS, None, "TTL of names from leases"),
+    _flag("localise-queries", "y", "dns-local", "prefer addresses in the network that asks"),
+    # Authoritative DNS.
+    _one("auth-server", "", "dns-auth", "name[,interface]", value_auth_server, None, "be the name server of zones"),
+    _many("auth-zone", "", "dns-auth", "domain[,network]", value_auth_zone, "zone to be the name server of"),
+    _one("auth-ttl", "", "dns-auth", "seconds", _SECONDS, AUTH_TTL, "TTL in these zones"),
+    _one("auth-soa", "", "dns-auth", "serial[,mailbox,...]", value_auth_soa, None, "SOA of these zones"),
+    _many("auth-sec-servers", "", "dns-auth", "name,...", value_names, "further name servers of these zones", "extend"),
+    _many("auth-peer", "", "dns-auth", "address,...", value_addresses, "who may transfer these zones", "extend"),
+    # DHCP: pools, clients, options.
+    _many("dhcp-range", "F", "dhcp4", "first,last[,mask][,lease]", value_dhcp_range, "pool of addresses"),
+    _many("dhcp-host", "G", "dhcp4", "mac,[address],[name],...", value_dhcp_host, "address, name and options of one client"),
+    _many("dhcp-hostsfile", "", "dhcp4", "path", _PATH, "file or directory of dhcp-host values"),
+    _many("dhcp-hostsdir", "", "dhcp4", "dir", _PATH, "directory of dhcp-host values whose changes are followed"),
+    _flag("read-ethers", "Z", "dhcp4", "take clients' addresses from /etc/ethers"),
+    _many("dhcp-option", "O", "dhcp4", "[tag:t,]number[,value]", value_dhcp_option, "option for DHCP clients"),
+    _many(
+        "dhcp-option-force", "", "dhcp4", "[tag:t,]number[,value]", value_dhcp_option_force, "option that is sent unasked",
+        target="dhcp-option",
+    ),
+    _many(
+        "dhcp-option-pxe", "", "pxe", "[tag:t,]number[,value]", value_dhcp_option_pxe, "option for PXE clients",
+        target="dhcp-option",
+    ),
+    _many("dhcp-optsfile", "", "dhcp4", "path", _PATH, "file or directory of dhcp-option values"),
+    _many("dhcp-optsdir", "", "dhcp4", "dir", _PATH, "directory of dhcp-option values whose changes are followed"),
+    _one("dhcp-leasefile", "l", "dhcp4", "[=path]", value_lease_file, LEASE_FILE, "file of the leases"),
+    _one("dhcp-lease", "l", "obsolete", "path", value_lease_file, LEASE_FILE, "old name of dhcp-leasefile", target="dhcp-leasefile"),
+    _one("dhcp-lease-max", "X", "dhcp4", "number", _COUNT, DHCP_LEASES_MAX, "leases at once"),
+    _flag("leasefile-ro", "9", "dhcp4", "leave the leases to the script"),
+    _flag("dhcp-authoritative", "K", "dhcp4", "be the only DHCP server here"),
+    _flag("no-ping", "5", "dhcp4", "do not probe addresses before they are offered"),
+    _flag("dhcp-fqdn", "", "dhcp4", "only full names of clients in DNS"),
+    _flag("dhcp-client-update", "", "dhcp4", "let clients update DNS themselves"),
+    _flag("dhcp-no-override", "", "dhcp4", "leave boot file and server in their header fields"),
+    _flag("dhcp-sequential-ip", "", "dhcp4", "give addresses in ascending order"),
+    _flag("dhcp-ignore-clid", "", "dhcp4", "know clients by MAC only"),
+    _flag("dhcp-rapid-commit", "", "dhcp4", "two messages instead of four"),
+    _one("dhcp-alternate-port", "", "dhcp4", "[=server[,client]]", value_dhcp_ports, None, "other ports for DHCP"),
+    _one("dhcp-reply-delay", "", "dhcp4", "[tag:t,]seconds", value_dhcp_reply_delay, None, "wait before an offer"),
+    _many("bootp-dynamic", "3", "dhcp4", "[=tag:t,...]", value_tag_set, "addresses of the pool for BOOTP clients"),
+    _many("dhcp-broadcast", "", "dhcp4", "[=tag:t,...]", value_tag_set, "always reply by broadcast"),
+    _many("dhcp-ignore", "J", "dhcp4", "tag:t,...", value_tag_set, "clients that get nothing"),
+    _many("dhcp-ignore-names", "", "dhcp4", "[=tag:t,...]", value_tag_set, "clients whose names are not taken"),
+    _many("dhcp-generate-names", "", "dhcp4", "[=tag:t,...]", value_tag_set, "make names for clients without one"),
+    _many("dhcp-proxy", "", "dhcp4", "[=address,...]", value_dhcp_proxy, "keep traffic going through relays"),
+    _many("dhcp-relay", "", "dhcp4", "local,server[,interface]", value_dhcp_relay, "pass DHCP on to another server"),
+    _many(
+        "dhcp-split-relay", "", "dhcp4", "local,server,interface", value_dhcp_split_relay, "pass it on by another address",
+        target="dhcp-relay",
+    ),
+    _many("shared-network", "", "dhcp4", "interface,address", value_shared_network, "a further network on an interface"),
+    _many("bridge-interface", "", "dhcp4", "interface,alias,...", value_bridge, "interfaces that stand for another"),
+    _many("no-dhcp-interface", "2", "dhcp4", "name,...", value_interfaces, "no DHCP, TFTP or RA there", "extend"),
+    _many("no-dhcpv4-interface", "", "dhcp4", "name,...", value_interfaces, "no DHCPv4 there", "extend"),
+    _many("no-dhcpv6-interface", "", "dhcp6", "name,...", value_interfaces, "no DHCPv6 and RA there", "extend"),
+    _many("leasequery", "", "dhcp4", "[=address[/length]]", value_leasequery, "answer relays' questions about leases", "extend"),
+    _one("dhcp-duid", "", "dhcp6", "enterprise,hex", value_dhcp_duid, None, "DUID of this server"),
+    # DHCP: tags.
+    _many("dhcp-mac", "4", "dhcp4", "set:t,pattern", value_tag_mac, "tag by MAC"),
+    _many("dhcp-vendorclass", "U", "dhcp4", "set:t,text", value_tag_vendor, "tag by vendor class"),
+    _many("dhcp-userclass", "j", "dhcp4", "set:t,text", value_tag_text, "tag by user class"),
+    _many("dhcp-circuitid", "", "dhcp4", "set:t,text", value_tag_relay, "tag by the relay's circuit"),
+    _many("dhcp-remoteid", "", "dhcp4", "set:t,text", value_tag_relay, "tag by the relay's remote id"),
+    _many("dhcp-subscrid", "", "dhcp4", "set:t,text", value_tag_relay, "tag by the relay's subscriber"),
+    _many("dhcp-match", "", "dhcp4", "set:t,option[,value]", value_dhcp_match, "tag by an option of the client"),
+    _many("dhcp-name-match", "", "dhcp4", "set:t,name[*]", value_dhcp_name_match, "tag by the client's name"),
+    _many("tag-if", "", "dhcp4", "set:t[,tag:t]", value_tag_if, "tag by other tags"),
+    # Booting from the network.
+    _many("dhcp-boot", "M", "pxe", "[tag:t,]file[,name[,address]]", value_dhcp_boot, "boot file and its server"),
+    _many("pxe-service", "", "pxe", "[tag:t,]arch,text[,file]", value_pxe_service, "item of the PXE menu"),
+    _many("pxe-prompt", "", "pxe", "[tag:t,]text[,seconds]", value_pxe_prompt, "prompt of the PXE menu"),
+    _many(
+        "dhcp-pxe-vendor", "", "pxe", "vendor,...", value_list, "vendor classes of PXE clients", "extend", ("PXEClient",)
+    ),
+    _many("enable-tftp", "", "tftp", "[=name,...]", value_tftp_interfaces, "serve files by TFTP", "extend", None),
+    _many("tftp-root", "", "tftp", "dir[,interface]", value_tftp_root, "directory of these files"),
+    _many("tftp-unique-root", "", "tftp", "[=ip|mac]", value_words("ip", "mac"), "a directory for each client"),
+    _flag("tftp-secure", "", "tftp", "serve only files of the user that we run as"),
+    _flag("tftp-no-fail", "", "tftp", "start even without the directory"),
+    _flag("tftp-lowercase", "", "tftp", "take file names as lower case"),
+    _flag("tftp-no-blocksize", "", "tftp", "keep to blocks of 512 octets"),
+    _flag("tftp-single-port", "", "tftp", "use port 69 only"),
+    _one("tftp-max", "", "tftp", "number", value_integer(1, 0x7FFFFFFF), TFTP_TRANSFERS_MAX, "transfers at once"),
+    _one("tftp-mtu", "", "tftp", "octets", value_integer(0, 0xFFFF), None, "largest packet"),
+    _one("tftp-port-range", "", "tftp", "low,high", value_port_range, None, "ports for transfers"),
+    # Router advertisements.
+    _flag("enable-ra", "", "ra", "advertise the router for all IPv6 pools"),
+    _many("ra-param", "", "ra", "name,[mtu:n,][high|low,]seconds", value_ra_param, "how an interface is advertised"),
+    # DNSSEC.
+    _flag("dnssec", "", "dnssec", "check signatures"),
+    _flag("proxy-dnssec", "", "dnssec", "pass on what the upstream server says of signatures"),
+    _many("trust-anchor", "", "dnssec", "name[,class],tag,alg,type,hex", value_trust_anchor, "key that is trusted"),
+    _flag("dnssec-debug", "", "dnssec", "answer although signatures are wrong"),
+    _flag("dnssec-no-timecheck", "", "dnssec", "leave times of signatures until SIGINT"),
+    _one("dnssec-check-unsigned", "", "dnssec", "[=no]", value_check_unsigned, True, "prove that unsigned is right", "no"),
+    _one("dnssec-timestamp", "", "dnssec", "path", _PATH, None, "file that tells whether the clock is right"),
+    _one("dnssec-limits", "", "dnssec", "signatures,...", value_dnssec_limits, DnssecLimits(), "work for one answer"),
+    # Other programs.
+    _one("dhcp-script", "6", "integration", "path", value_script, None, "program that hears of leases"),
+    _one("dhcp-scriptuser", "", "integration", "user", _PATH, "root", "account of that program"),
+    _one("dhcp-luascript", "", "integration", "path", _PATH, None, "Lua file that hears of leases", "no"),
+    _flag("script-arp", "", "integration", "the program hears of neighbours too"),
+    _flag("script-on-renewal", "", "integration", "the program hears of renewals too"),
+    _one("enable-dbus", "1", "integration", "[=name]", value_default("uk.org.thekelleys.dnsmasq"), None, "control over D-Bus"),
+    _one("enable-ubus", "", "integration", "[=name]", value_default("dnsmasq"), None, "control over ubus"),
+    _flag("conntrack", "", "integration", "carry connection marks over to upstream queries"),
+    _one(
+        "connmark-allowlist-enable", "", "integration", "[=mask]", value_integer(1, 0xFFFFFFFF, empty=0xFFFFFFFF), None,
+        "filter queries by connection mark",
+    ),
+    _many("connmark-allowlist", "", "integration", "mark[/mask][,name]", value_connmark, "names for a mark", "extend"),
+    _many("ipset", "", "integration", "/domain/set,...", value_kernel_sets, "addresses go into ipsets", "extend"),
+    _many("nftset", "", "integration", "/domain/[4#|6#]table#set", value_nft_sets, "addresses go into nftables", "extend"),
+)
+
+OPTIONS: dict[str, OptionRow] = {row.name: row for row in OPTION_ROWS}
+OPTION_LETTERS: dict[str, OptionRow] = {row.letter: row for row in reversed(OPTION_ROWS) if row.letter}
+
+
+def option_help() -> str:
+    """Make the text of --help from the rows."""
+    lines = []
+    for row in sorted(OPTION_ROWS, key=lambda row: row.name.lower()):
+        head = f"-{row.letter}, " if row.letter else "    "
+        meta = row.meta if row.arity != REQUIRED else f"={row.meta}"
+        note = {"works": "", "later": " (accepted, not built yet)", "refused": " (refused)"}[row.status]
+        lines.append(f"{head}--{row.name}{meta}".ljust(48) + f" {row.help}{note}")
+    return "Usage: dnsmasq [options]\n\nValid options are:\n" + "\n".join(lines) + "\n"
+
+
+# ==============================================================================
+# 33 Configuration files
+#
+# Command line and files become one Config.  Nothing stops at the first error:
+# all are collected, each with its place and what would be right.  Files are
+# reached through a ConfigSource only.
+#
+# Uses 10 11 12 20 21 30 31 32
+# ==============================================================================
+
+CONFIG_FILE = "/etc/dnsmasq.conf"
+STANDARD_INPUT = "-"
+
+if TYPE_CHECKING:
+
+    class ConfigSource(Protocol):
+        """The operating system as the configuration needs it (60); a dict in tests."""
+
+        def read(self, path: str) -> Iterator[bytes]:
+            """Give a file's octets in chunks; OSError when it cannot be read."""
+
+        def identity(self, path: str) -> Hashable:
+            """Give what is the same for the same file (device and inode); OSError when there is none."""
+
+        def listdir(self, path: str) -> list[str]:
+            """Give the names in a directory; OSError when it cannot be read."""
+
+        def is_file(self, path: str) -> bool:
+            """Tell whether `path` is a regular file."""
+
+        def is_dir(self, path: str) -> bool:
+            """Tell whether `path` is a directory."""
+
+        def run(self, command: str) -> tuple[int, bytes]:
+            """Run a shell command; give its exit status and what it printed."""
+
+        def stdin(self) -> bytes:
+            """Read standard input to its end."""
+
+        def user_exists(self, name: str) -> bool:
+            """Tell whether there is such an account."""
+
+        def group_exists(self, name: str) -> bool:
+            """Tell whether there is such a group."""
+
+
+@record
+class ConfigResult:
+    """What came of a command line: a Config, or the problems; `command` is run, test, help or version."""
+
+    config: Config | None
+    problems: tuple[ConfigProblem, ...]
+    exit_code: int = 0
+    command: str = "run"
+    topic: str = ""
+
+
+def config_problem_format(problem: ConfigProblem) -> str:
+    """Format a problem for people, with `FILE:LINE:` in front where there is one."""
+    place = re.match(r"line (\d+) of (.*)\Z", problem.place, re.S)
+    head = f"{place[2]}:{place[1]}: " if place else ""
+    what, colon, rest = problem.problem.partition(": ")
+    where = f"{what} at {problem.place}" if place else f"{problem.place}: {what}"
+    option = f" ({problem.option})" if problem.option else ""
+    remedy = f"; {problem.remedy}" if problem.remedy else ""
+    return f"{head}{where}{option}{colon}{rest}{remedy}"
+
+
+def option_near(name: str) -> str:
+    """Find the option whose name is nearest to a mistyped one, or ""."""
+    name = name.lower().replace("_", "-").strip("-")
+    best = min(OPTION_ROWS, key=lambda row: _distance(name, row.name.lower()))
+    return best.name if _distance(name, best.name.lower()) <= max(1, len(name) // 4) else ""
+
+
+def _distance(one: str, two: str) -> int:
+    """Count the letters to add, drop, change or swap between two words."""
+    if abs(len(one) - len(two)) > 4:
+        return 99
+    before: list[int] = []
+    row = list(range(len(two) + 1))
+    for at, letter in enumerate(one, 1):
+        before, last, row = row, before, [at]
+        for to, other in enumerate(two, 1):
+            cost = min(before[to] + 1, row[-1] + 1, before[to - 1] + (letter != other))
+            if at > 1 and to > 1 and letter == two[to - 2] and one[at - 2] == other:
+                cost = min(cost, last[to - 2] + 1)
+            row.append(cost)
+    return row[-1]
+
+
+# The command line.
+
+
+@record
+class _Word:
+    """An option of the command line; `value` None: none given; `row` None: `problem` says why."""
+
+    row: OptionRow | None
+    value: str | None
+    shown: str
+    problem: str = ""
+    remedy: str = ""
+
+
+def command_line_words(argv: list[str]) -> Iterator[_Word]:
+    """Split a command line as getopt_long does: abbreviations, joined letters, `--` ends the options."""
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            for junk in filter(None, words):
+                yield _junk(junk)
+        elif word[:2] == "--":
+            yield _long_option(word, words)
+        elif word[:1] == "-" and len(word) > 1:
+            yield from _short_options(word, words)
+        elif word:
+            yield _junk(word)
+
+
+def _junk(word: str) -> _Word:
+    return _Word(None, None, "", f"junk found in command line: '{word}'", "options begin with a dash")
+
+
+def _long_option(word: str, words: Iterator[str]) -> _Word:
+    name, mark, text = word[2:].partition("=")
+    row, problem, remedy = _find_long(name)
+    value: str | None = text if mark else None
+    if row is not None and row.arity == REQUIRED and value is None:
+        value = next(words, None)
+    return _Word(row, value, row.name if row else name, problem, remedy)
+
+
+def _find_long(name: str) -> tuple[OptionRow | None, str, str]:
+    rows = [OPTIONS[name]] if name in OPTIONS else [row for row in OPTION_ROWS if row.name.startswith(name)]
+    if len(rows) == 1 or len({row.target for row in rows}) == 1:
+        return rows[0], "", ""
+    if rows:
+        return None, "bad command line options: the option is ambiguous", f"one of {', '.join(row.name for row in rows[:9])}"
+    near = option_near(name)
+    return None, "bad command line options: no such option", f"did you mean '{near}'?" if near else "try --help"
+
+
+def _short_options(word: str, words: Iterator[str]) -> Iterator[_Word]:
+    at = 1
+    while at < len(word):
+        row = OPTION_LETTERS.get(word[at])
+        at += 1
+        if row is None:
+            yield _Word(None, None, f"-{word[at - 1]}", "bad command line options: no such option", "try --help")
+        elif row.short_arity() == NONE:
+            yield _Word(row, None, row.name)
+        else:
+            value = word[at:] or next(words, None)
+            if value is None and row.arity == OPTIONAL:
+                yield _Word(None, None, row.name, "bad command line options: missing parameter", f"-{row.letter} needs a value")
+            else:
+                yield _Word(row, value, row.name)
+            return
+
+
+# Block lists: long runs of lines that say the same of one domain each.
+
+_BULK_LINES = 100  # in a chunk; fewer are not worth a set
+_BULK_LOCAL = re.compile(rb"^(?:local|server|address)=/([A-Za-z0-9_.-]+)/\r?\n", re.M)
+_BULK_NULL = re.compile(rb"^address=/([A-Za-z0-9_.-]+)/#\r?\n", re.M)
+_BULK_BAD = re.compile(rb"^\.|\.\.|\.$|[^.\n]{64}|[^\n]{254}", re.M)
+
+
+class BlockLists:
+    """Names that `local=/name/` and `address=/name/#` lines stand for, taken out of chunks of lines."""
+
+    __slots__ = ("local", "null")
+
+    def __init__(self) -> None:
+        self.local: DnsNameHashes | None = None
+        self.null: DnsNameHashes | None = None
+
+    def take(self, block: bytes) -> bytes:
+        """Take the plain lines out of `block` (whole lines); give the rest, its lines where they were."""
+        if block.count(b"/", 0, 8192) < _BULK_LINES:
+            return block
+        local, null = _BULK_LOCAL.findall(block), _BULK_NULL.findall(block)
+        if len(local) + len(null) < _BULK_LINES:
+            return block
+        if local and not self._add("local", local) or null and not self._add("null", null):
+            return block
+        if len(local) + len(null) == block.count(b"\n"):
+            return b""
+        return _BULK_NULL.sub(b"\n", _BULK_LOCAL.sub(b"\n", block))
+
+    def _add(self, kind: str, names: list[bytes]) -> bool:
+        text = b"\n".join(names)
+        if _BULK_BAD.search(text):
+            return False
+        if not text.islower():
+            names = text.lower().split(b"\n")
+        hashes = getattr(self, kind) or DnsNameHashes()
+        hashes.add_texts(names)
+        setattr(self, kind, hashes)
+        return True
+
+    def freeze(self) -> None:
+        """Make the sets ready to be asked."""
+        for hashes in (self.local, self.null):
+            if hashes is not None:
+                hashes.freeze()
+
+
+def line_blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut chunks of a file behind their last line end, so that each block is whole lines."""
+    pending: list[bytes] = []
+    for chunk in chunks:
+        cut = chunk.rfind(b"\n") + 1
+        if not cut:
+            pending.append(chunk)
+            continue
+        yield b"".join((*pending, chunk[:cut]))
+        pending = [chunk[cut:]]
+    rest = b"".join(pending)
+    if rest:
+        yield rest + b"\n"
+
+
+def config_lines(chunks: Iterable[bytes], lists: BlockLists | None = None) -> Iterator[tuple[int, str]]:
+    """Give the lines that say something, with their numbers; block lists go to `lists`."""
+    number = 0
+    for block in line_blocks(chunks):
+        if not number:
+            block = block.removeprefix(b"\xef\xbb\xbf")
+        count = block.count(b"\n")
+        rest = lists.take(block) if lists is not None else block
+        for at, raw in enumerate(rest.split(b"\n"), number + 1):
+            line = raw.strip()
+            if line and line[0] != 0x23:
+                yield at, line.decode("utf-8", "surrogateescape")
+        number += count
+
+
+# Files.
+
+
+class _Loader:
+    """One run over command line and files; values by attribute, problems in order."""
+
+    def __init__(self, source: ConfigSource) -> None:
+        self.source = source
+        self.values: dict[str, Any] = {}
+        self.given: set[str] = set()
+        self.files: list[str] = []
+        self.problems: list[ConfigProblem] = []
+        self.exit_code = 0
+        self.lists = BlockLists()
+        self._by_line: set[str] = set()  # single options seen on the command line, by target
+        self._by_file: set[str] = set()
+        self._read: set[Hashable] = set()
+        self._depth = 0
+        self.includes: dict[str, Callable[[Any, str], None]] = {
+            "conf-file": self.read_file, "conf-dir": self._read_dir, "conf-script": self._read_script,
+        }  # fmt: skip
+
+    def problem(self, place: str, option: str, problem: str, remedy: str = "", code: int = EXIT_CONFIG) -> None:
+        """Note one problem; the first one decides the exit code."""
+        self.exit_code = self.exit_code or code
+        if len(self.problems) < PROBLEMS_MAX:
+            self.problems.append(ConfigProblem(place, option, problem, remedy))
+
+    def option(self, row: OptionRow, text: str | None, place: str, in_file: bool) -> Any:
+        """Check and take one option; give its value, or None when there is a problem."""
+        try:
+            _check_use(row, text, in_file)
+            keep = self._check_repeat(row, in_file)
+            value = True if row.parse is None else row.parse(text or "")
+        except ConfigError as error:
+            self.problem(place, row.name, error.problem, error.remedy)
+            return None
+        self.given.add(row.name)
+        if keep:
+            self._merge(row, value, place)
+        return value
+
+    def _check_repeat(self, row: OptionRow, in_file: bool) -> bool:
+        if row.repeat != "error":
+            return True
+        seen = self._by_file if in_file else self._by_line
+        if row.target in seen:
+            raise ConfigError(f"illegal repeated {'keyword' if in_file else 'flag'}", "this option may stand only once")
+        seen.add(row.target)
+        return in_file or row.target not in self._by_file
+
+    def _merge(self, row: OptionRow, value: Any, place: str) -> None:
+        values = self.values
+        if row.merge == "last":
+            values[row.target] = value
+            return
+        if row.merge == "union":
+            values[row.target] = values.get(row.target, frozenset()) | value
+            return
+        items = value if row.merge == "extend" else (value,)
+        for item in items:
+            if "place" in getattr(item, "__slots__", ()):
+                item.place = place
+        values.setdefault(row.target, []).extend(items)
+
+    def line(self, line: str, place: str) -> None:
+        """Take one line of a file."""
+        if '"' in line or "#" in line:
+            try:
+                line = line_unquote(line)
+            except ConfigError as error:
+                self.problem(place, line.partition("=")[0].strip(), error.problem, error.remedy)
+                return
+        name, mark, text = line.partition("=")
+        name = name.strip()
+        row = OPTIONS.get(name)
+        if row is None:
+            self.problem(place, name[:80], "bad option: there is none of this name", _name_remedy(name))
+            return
+        value = self.option(row, text.strip() if mark else None, place, True)
+        if value is not None and row.area == "config":
+            self.includes[row.name](value, place)
+
+    def lines(self, chunks: Iterable[bytes], where: str) -> None:
+        """Take the lines of a file (`of PATH`) or of a script (`in output from COMMAND`)."""
+        for number, line in config_lines(chunks, self.lists):
+            self.line(line, f"line {number} {where}")
+
+    def read_file(self, path: str, place: str, optional: bool = False) -> None:
+        """Read the file `path` unless it was read before."""
+        if not path:
+            return
+        try:
+            identity = STANDARD_INPUT if path == STANDARD_INPUT else self.source.identity(path)
+            if identity in self._read:
+                return
+            self._read.add(identity)
+            chunks = iter((self.source.stdin(),)) if path == STANDARD_INPUT else self.source.read(path)
+            self.files.append(path)
+            self._enter(chunks, f"of {path}", place)
+        except FileNotFoundError as error:
+            if not optional:
+                self._unreadable(path, place, error)
+        except OSError as error:
+            self._unreadable(path, place, error)
+
+    def _unreadable(self, path: str, place: str, error: OSError) -> None:
+        self.problem(place, "conf-file", f"cannot read {path}: {error.strerror or error}", "", EXIT_FILE)
+
+    def _enter(self, chunks: Iterable[bytes], where: str, place: str) -> None:
+        if self._depth >= INCLUDE_DEPTH_MAX:
+            self.problem(place, "conf-file", f"files include each other more than {INCLUDE_DEPTH_MAX} deep")
+            return
+        self._depth += 1
+        try:
+            self.lines(chunks, where)
+        finally:
+            self._depth -= 1
+
+    def _read_dir(self, directory: ConfDir, place: str) -> None:
+        if not directory.path:
+            return
+        try:
+            names = self.source.listdir(directory.path)
+        except OSError as error:
+            self.problem(place, "conf-dir", f"cannot access directory {directory.path}: {error.strerror}", "", EXIT_FILE)
+            return
+        for name in conf_dir_names(names, directory):
+            path = f"{directory.path.rstrip('/')}/{name}"
+            if self.source.is_file(path):
+                self.read_file(path, place)
+
+    def _read_script(self, command: str, place: str) -> None:
+        status, output = self.source.run(command)
+        if status:
+            self.problem(place, "conf-script", f"'{command}' ended with status {status}", "", EXIT_SCRIPT + min(status, 245))
+            return
+        self._enter((output,), f"in output from {command}", place)
+
+    def config(self) -> Config:
+        """Make the Config from what was taken and the defaults."""
+        values = dict(_DEFAULTS)
+        for name, value in self.values.items():
+            values[name] = tuple(value) if isinstance(value, list) else value
+        self.lists.freeze()
+        values["bulk_local"], values["bulk_null"] = self.lists.local, self.lists.null
+        waiting = tuple(row.name for row in OPTION_ROWS if row.name in self.given and row.status == "later")
+        return Config(values, frozenset(self.given), tuple(self.files), waiting)
+
+
+_DEFAULTS = {row.target: row.default for row in OPTION_ROWS}
+
+
+def _check_use(row: OptionRow, text: str | None, in_file: bool) -> None:
+    if in_file and row.where == "cmdline":
+        raise ConfigError("illegal option: it belongs on the command line", f"remove it, or start with --{row.name}")
+    if row.status == "refused":
+        raise ConfigError("this option is not supported", row.reason)
+    if row.arity == NONE and text is not None:
+        raise ConfigError("extraneous parameter", f"write {row.name} alone")
+    if row.arity == REQUIRED and text is None:
+        raise ConfigError("missing parameter", f"write {row.name}={row.meta}")
+
+
+def _name_remedy(name: str) -> str:
+    first, *more = name.split(None, 1)
+    if more and first in OPTIONS:
+        return f"write {first}={more[0]}"
+    if name[:2] == "--" and name[2:] in OPTIONS:
+        return f"in a file without dashes: {name[2:]}"
+    near = option_near(name)
+    return f"did you mean '{near}'?" if near else ""
+
+
+def name_is_backup(name: str) -> bool:
+    """Tell whether a file in a directory is to be skipped: hidden, an editor's copy, `#name#`."""
+    return name[:1] == "." or name[-1:] == "~" or name[:1] == "#" and name[-1:] == "#"
+
+
+def conf_dir_names(names: Iterable[str], directory: ConfDir) -> list[str]:
+    """Choose the names that conf-dir reads, in order of their octets."""
+
+    def ends(name: str, suffixes: tuple[str, ...]) -> bool:
+        return any(name.endswith(suffix) and len(name) > len(suffix) for suffix in suffixes)
+
+    chosen = [
+        name
+        for name in names
+        if not name_is_backup(name)
+        and not ends(name, directory.excludes)
+        and (not directory.includes or ends(name, directory.includes))
+    ]
+    return sorted(chosen, key=lambda name: name.encode("utf-8", "surrogateescape"))
+
+
+def config_load(argv: list[str], source: ConfigSource) -> ConfigResult:
+    """Load the configuration that the words `argv` (without the program's name) ask for.
+
+    Every problem of every file is collected; then `config` is None and
+    `exit_code` what the first of them calls for.
+    """
+    loader = _Loader(source)
+    command, place = "run", "command line"
+    conf_file: str | None = None
+    words = [word for word in argv if word]
+    for word in command_line_words(argv):
+        row = word.row
+        if row is None:
+            if command != "help":
+                loader.problem(place, word.shown, word.problem, word.remedy)
+            continue
+        if row.where == "cmdline" and word.value is None:
+            if row.name != "test" and not loader.problems:
+                topic = words[1] if row.name == "help" and len(words) == 2 else ""
+                return ConfigResult(None, (), 0, row.name, topic)
+            command = "test"
+            continue
+        value = loader.option(row, word.value, place, False)
+        if row.name == "conf-file" and value is not None and conf_file is None:
+            conf_file = value  # the first one is read when all words are done
+        elif row.area == "config" and value is not None:
+            loader.includes[row.name](value, place)
+    if conf_file is None:
+        loader.read_file(CONFIG_FILE, place, optional=True)
+    else:
+        loader.read_file(conf_file, place)
+    if loader.problems:
+        return ConfigResult(None, tuple(loader.problems), loader.exit_code, command)
+    return ConfigResult(loader.config(), (), 0, command)
+
+
+def servers_file_parse(chunks: Iterable[bytes], path: str) -> tuple[tuple[UpstreamRule, ...], tuple[ConfigProblem, ...]]:
+    """Parse a servers-file: lines of server and rev-server only; wrong lines are problems, the rest counts."""
+    rules: list[UpstreamRule] = []
+    problems: list[ConfigProblem] = []
+    for number, line in config_lines(chunks):
+        place = f"line {number} of {path}"
+        name = ""
+        try:
+            name, mark, text = line_unquote(line).partition("=")
+            name = name.strip()
+            if name not in ("server", "rev-server"):
+                raise ConfigError("illegal option" if name in OPTIONS else "bad option", "only server and rev-server lines here")
+            parse = value_server if name == "server" else value_rev_server
+            found = parse(text.strip())
+        except ConfigError as error:
+            problems.append(ConfigProblem(place, name, error.problem, error.remedy))
+            continue
+        for rule in found:
+            rule.place = place
+        rules += found
+    return tuple(rules), tuple(problems)
+
+
+def config_values_parse(option: str, chunks: Iterable[bytes], path: str) -> tuple[list[Any], tuple[ConfigProblem, ...]]:
+    """Parse a file whose lines are values of `option` (dhcp-hostsfile: dhcp-host); wrong lines are skipped."""
+    parse = OPTIONS[option].parse
+    assert parse is not None
+    values: list[Any] = []
+    problems: list[ConfigProblem] = []
+    for number, line in config_lines(chunks):
+        place = f"line {number} of {path}"
+        try:
+            value = parse(line_unquote(line).strip())
+        except ConfigError as error:
+            problems.append(ConfigProblem(place, option, error.problem, error.remedy))
+            continue
+        if "place" in getattr(value, "__slots__", ()):
+            value.place = place
+        values.append(value)
+    return values, tuple(problems)
+
+
+# What fits badly together.
+
+
+def config_check(config: Config, source: ConfigSource) -> tuple[ConfigProblem, ...]:
+    """Find the options of a whole configuration that contradict each other or the system."""
+    out = []
+    for check in _CHECKS:
+        for option, problem, remedy in check(config):
+            out.append(ConfigProblem("configuration", option, problem, remedy))
+    for option, name, known in (
+        ("user", config.user, source.user_exists),
+        ("group", config.group, source.group_exists),
+        ("dhcp-scriptuser", config.dhcp_scriptuser, source.user_exists),
+    ):
+        if name and option in config.given and not known(name):
+            out.append(ConfigProblem("configuration", option, f"unknown user or group: {name}", "create it, or name another"))
+    return tuple(out)
+
+
+def _check_listening(config: Config) -> Iterator[tuple[str, str, str]]:
+    if config.bind_interfaces and config.bind_dynamic:
+        yield "bind-dynamic", "cannot set --bind-interfaces and --bind-dynamic", "keep one of the two"
+
+
+def _check_ports(config: Config) -> Iterator[tuple[str, str, str]]:
+    low, high = config.min_port or 1024, config.max_port or 0xFFFF
+    if config.min_port and config.max_port is None:
+        high = 0xFFFF
+    if low > high:
+        yield "max-port", f"max_port {high} cannot be smaller than min_port {low}", "swap them"
+    elif config.port_limit > high - low + 1:
+        yield "port-limit", "port_limit must not be larger than the range of ports", f"at most {high - low + 1}"
+    if config.query_port is not None and config.conntrack:
+        yield "conntrack", "cannot use --conntrack and --query-port together", "remove one of the two"
+
+
+def _check_resolv(config: Config) -> Iterator[tuple[str, str, str]]:
+    if config.no_poll and not config.no_resolv and len(config.resolv_file) > 1:
+        yield "no-poll", "only one resolv-file allowed in no-poll mode", "remove no-poll or all but one resolv-file"
+
+
+def _check_dnssec(config: Config) -> Iterator[tuple[str, str, str]]:
+    if not config.dnssec:
+        return
+    if config.cache_size < CACHE_SIZE:
+        yield "cache-size", "cannot reduce cache size from default when DNSSEC enabled", f"cache-size={CACHE_SIZE} or more"
+    anchors = config.trust_anchor
+    if not any(anchor.name == DNS_ROOT and anchor.digest for anchor in anchors):
+        yield "dnssec", "no trust anchors provided for DNSSEC", "conf-file= the trust-anchors.conf of your system"
+
+
+def _check_dhcp(config: Config) -> Iterator[tuple[str, str, str]]:
+    if config.dhcp_fqdn and not any(rule.first is None and not rule.interface for rule in config.domain):
+        yield "dhcp-fqdn", "there must be a default domain when --dhcp-fqdn is set", "add domain=your.domain"
+    owners: dict[bytes, str] = {}
+    for host in config.dhcp_host:
+        if host.ipv4 is None:
+            continue
+        if host.ipv4 in owners:
+            yield (
+                "dhcp-host", f"duplicate dhcp-host IP address {address_format(host.ipv4)} at {host.place}",
+                f"it is taken at {owners[host.ipv4]}",
+            )  # fmt: skip
+        owners[host.ipv4] = host.place
+
+
+def _check_aliases(config: Config) -> Iterator[tuple[str, str, str]]:
+    targets: dict[bytes, bytes] = {}
+    for rule in config.cname:
+        for alias in rule.aliases:
+            if alias.lower() in targets:
+                yield "cname", f"duplicate CNAME {dns_name_format(alias)}", "an alias has one target"
+            targets[alias.lower()] = rule.target.lower()
+    done: set[bytes] = set()
+    for start in targets:
+        path: set[bytes] = set()
+        name = start
+        while name in targets and name not in done and name not in path:
+            path.add(name)
+            name = targets[name]
+        if name in path:
+            yield "cname", f"CNAME loop involving {dns_name_format(name)}", "let one of the aliases go"
+        done |= path
+
+
+def _check_auth(config: Config) -> Iterator[tuple[str, str, str]]:
+    if config.auth_zone and config.auth_server is None:
+        yield "auth-zone", "--auth-server required when an auth zone is defined", "add auth-server=name,interface"
+
+
+def _check_connmark(config: Config) -> Iterator[tuple[str, str, str]]:
+    seen = set()
+    for rule in config.connmark_allowlist:
+        if (rule.mark, rule.mask) in seen:
+            yield "connmark-allowlist", f"the mark {rule.mark}/{rule.mask} is listed twice", "join the patterns in one line"
+        seen.add((rule.mark, rule.mask))
+
+
+_CHECKS = (
+    _check_listening, _check_ports, _check_resolv, _check_dnssec, _check_dhcp, _check_aliases, _check_auth, _check_connmark,
+)  # fmt: skip
+
+
+# ==============================================================================
+# 40 Local data
+#
+# The one place where names live that we answer for: hosts files, records of the
+# configuration, names of interfaces, and (later) leases; forward and reverse.
+# Every change makes a new generation, which empties the finished answers (41).
+#
+# Uses 10 12 15 20 21 30
+# ==============================================================================
+
+
+class LocalRecord:
+    """One record of our own; `ttl` None means the default, `source` is the log's word for it."""
+
+    __slots__ = ("rrtype", "rdata", "ttl", "source")
+
+    def __init__(self, rrtype: int, rdata: bytes, ttl: int | None, source: str) -> None:
+        self.rrtype = rrtype
+        self.rdata = rdata
+        self.ttl = ttl
+        self.source = source
+
+
+@record
+class InterfaceAddress:
+    """An address that an interface has; `permanent` is False for temporary, deprecated or tentative ones."""
+
+    interface: str
+    index: int
+    address: bytes
+    prefix: int
+    permanent: bool = True
+    loopback: bool = False
+    label: str = ""
+
+
+class HostsBulk:
+    """The names of a long run of hosts lines that all have one address, as hashes."""
+
+    __slots__ = ("address", "names", "parents", "source", "count")
+
+    def __init__(self, address: bytes, source: str) -> None:
+        self.address = address
+        self.names = DnsNameHashes()
+        self.parents = DnsNameHashes()
+        self.source = source
+        self.count = 0
+
+    def add(self, texts: list[bytes]) -> None:
+        """Add dotted lower-case names that have at least one dot."""
+        self.names.add_texts(texts)
+        self.count += len(texts)
+        parents = {text[text.index(b".") + 1 :] for text in texts}
+        while parents:
+            self.parents.add_texts(parents)
+            parents = {text[text.index(b".") + 1 :] for text in parents if b"." in text}
+
+    def freeze(self) -> None:
+        """Sort both sets; after this they can be asked."""
+        self.names.freeze()
+        self.parents.freeze()
+
+
+class LocalData:
+    """Names and addresses of our own.
+
+    `names` maps lower-case names to their records in order of loading,
+    `reverse` packed addresses to the first name that claimed them.  Built aside
+    and swapped in whole; only the interface names change in place
+    (`set_interfaces`, one assignment each).
+    """
+
+    __slots__ = (
+        "names", "reverse", "parents", "bulks", "interface_names", "interface_reverse", "synth", "_interface_rules",
+        "_dynamic_rules", "hosts_loaded",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.names: dict[bytes, list[LocalRecord]] = {}
+        self.reverse: dict[bytes, LocalRecord] = {}
+        self.parents: set[bytes] = set()
+        self.bulks: list[HostsBulk] = []
+        self.interface_names: dict[bytes, list[LocalRecord]] = {}
+        self.interface_reverse: dict[bytes, LocalRecord] = {}
+        self.synth: tuple[SynthDomain, ...] = ()
+        self._interface_rules: tuple[InterfaceName, ...] = ()
+        self._dynamic_rules: tuple[DynamicHost, ...] = ()
+        self.hosts_loaded = 0
+
+    def add(self, name: bytes, rrtype: int, rdata: bytes, ttl: int | None = None, source: str = "config") -> bool:
+        """Add a record under `name`; False when the same record is there already."""
+        key = name.lower()
+        records = self.names.get(key)
+        if records is None:
+            self.names[key] = [LocalRecord(rrtype, rdata, ttl, source)]
+            self._add_parents(key)
+            return True
+        if rrtype in (TYPE_A, TYPE_AAAA) and any(old.rrtype == rrtype and old.rdata == rdata for old in records):
+            return False
+        records.append(LocalRecord(rrtype, rdata, ttl, source))
+        return True
+
+    def add_host(self, name: bytes, address: bytes, ttl: int | None, source: str) -> bool:
+        """Add an address record and, for the first name of an address, its PTR."""
+        added = self.add(name, TYPE_A if len(address) == 4 else TYPE_AAAA, address, ttl, source)
+        if address not in self.reverse:
+            self.reverse[address] = LocalRecord(TYPE_PTR, name, ttl, source)
+        return added
+
+    def _add_parents(self, key: bytes) -> None:
+        parents = self.parents
+        while key[0]:
+            key = key[1 + key[0] :]
+            if key in parents or len(key) == 1:
+                return
+            parents.add(key)
+
+    def find(self, key: bytes, rrtype: int) -> list[LocalRecord]:
+        """Find the records of `key` (lower case) with `rrtype` (ANY: all), interface names first."""
+        found: list[LocalRecord] = []
+        if self.interface_names:
+            found += [rr for rr in self.interface_names.get(key, ()) if rrtype in (rr.rrtype, TYPE_ANY)]
+        records = self.names.get(key)
+        if records is not None:
+            found += records if rrtype == TYPE_ANY else [rr for rr in records if rr.rrtype == rrtype]
+        if self.bulks and rrtype in (TYPE_A, TYPE_AAAA, TYPE_ANY):
+            text = dns_name_text(key)
+            for bulk in self.bulks:
+                kind = TYPE_A if len(bulk.address) == 4 else TYPE_AAAA
+                if rrtype in (kind, TYPE_ANY) and text in bulk.names:
+                    found.append(LocalRecord(kind, bulk.address, None, bulk.source))
+        return found
+
+    def has_data(self, key: bytes, rrtype: int) -> bool:
+        """Tell whether upstream data of this name and type must not be kept: ours comes first."""
+        return any(rr.rrtype == rrtype for rr in self.names.get(key, ())) or bool(
+            self.bulks and rrtype in (TYPE_A, TYPE_AAAA) and self.find(key, rrtype)
+        )
+
+    def exists(self, key: bytes) -> bool:
+        """Tell whether `key` or a name below it is known here."""
+        if key in self.names or key in self.parents or key in self.interface_names:
+            return True
+        if not self.bulks:
+            return False
+        text = dns_name_text(key)
+        return any(text in bulk.names or text in bulk.parents for bulk in self.bulks)
+
+    def find_reverse(self, address: bytes) -> LocalRecord | None:
+        """Find the PTR that a hosts file, a record or a lease gave to `address`."""
+        return self.reverse.get(address)
+
+    def add_config(self, config: Config, domain_of: Callable[[bytes], bytes], hostname: bytes) -> None:
+        """Add every record of the configuration; `domain_of` gives an address' domain (wire) or b""."""
+        for host in config.host_record:
+            for name in host.names:
+                for address in host.ipv4 + host.ipv6:
+                    self.add_host(name, address, host.ttl, "config")
+        for alias in config.cname:
+            for name in alias.aliases:
+                self.add(name, TYPE_CNAME, alias.target, alias.ttl)
+        for text in config.txt_record:
+            self.add(text.name, TYPE_TXT, rdata_strings(text.strings or (b"",)))
+        for pointer in config.ptr_record:
+            self.add(pointer.name, TYPE_PTR, pointer.target or DNS_ROOT)
+        for rr in config.dns_rr:
+            self.add(rr.name, rr.rrtype, rr.data)
+        for caa in config.caa_record:
+            self.add(caa.name, TYPE_CAA, bytes((caa.flags, len(caa.tag))) + caa.tag + caa.value)
+        for naptr in config.naptr_record:
+            fields = b"".join(bytes((len(part),)) + part for part in (naptr.flags, naptr.service, naptr.regexp))
+            head = struct.pack("!HH", naptr.order, naptr.preference)
+            self.add(naptr.name, TYPE_NAPTR, head + fields + naptr.replacement)
+        self._add_services(config, domain_of(b""), hostname)
+        self.synth = config.synth_domain
+        self._interface_rules = config.interface_name
+        self._dynamic_rules = config.dynamic_host
+
+    def _add_services(self, config: Config, domain: bytes, hostname: bytes) -> None:
+        for service in config.srv_host:
+            name = service.name
+            if domain and dns_name_labels(name) == 2:
+                name = name[:-1] + domain
+            numbers = struct.pack("!HHH", service.priority, service.weight, service.port)
+            self.add(name, TYPE_SRV, numbers + (service.target or DNS_ROOT))
+        default = config.mx_target or hostname
+        for mx in config.mx_host:
+            self.add(mx.name, TYPE_MX, mx.preference.to_bytes(2, "big") + (mx.target or default))
+        if config.mx_target and not config.mx_host:
+            self.add(hostname, TYPE_MX, b"\0\1" + config.mx_target)
+
+    def set_interfaces(self, addresses: Sequence[InterfaceAddress]) -> None:
+        """Take the present addresses of the interfaces for interface-name and dynamic-host."""
+        names: dict[bytes, list[LocalRecord]] = {}
+        reverse: dict[bytes, LocalRecord] = {}
+        for rule in self._interface_rules:
+            for at in addresses:
+                if rule.interface not in (at.interface, at.label) or rule.families not in (
+                    0,
+                    4 if len(at.address) == 4 else 6,
+                ):
+                    continue
+                if len(at.address) == 16 and at.address[:2] == b"\xfe\x80":
+                    continue
+                if at.permanent:
+                    rrtype = TYPE_A if len(at.address) == 4 else TYPE_AAAA
+                    names.setdefault(rule.name.lower(), []).append(LocalRecord(rrtype, at.address, None, "config"))
+                reverse.setdefault(at.address, LocalRecord(TYPE_PTR, rule.name, None, "config"))
+        for dynamic in self._dynamic_rules:
+            for at in addresses:
+                host = dynamic.ipv4 if len(at.address) == 4 else dynamic.ipv6
+                if (
+                    host is None
+                    or dynamic.interface not in (at.interface, at.label)
+                    or not at.permanent
+                    or at.address[:2] == b"\xfe\x80"
+                ):
+                    continue
+                bits = len(at.address) * 8
+                mask = (1 << bits) - (1 << (bits - at.prefix))
+                value = int.from_bytes(at.address, "big") & mask | int.from_bytes(host, "big") & ~mask & (
+                    (1 << bits) - 1
+                )
+                address = value.to_bytes(len(at.address), "big")
+                rrtype = TYPE_A if len(address) == 4 else TYPE_AAAA
+                names.setdefault(dynamic.name.lower(), []).append(LocalRecord(rrtype, address, None, "config"))
+                reverse.setdefault(address, LocalRecord(TYPE_PTR, dynamic.name, None, "config"))
+        self.interface_names, self.interface_reverse = names, reverse
+
+    def freeze(self) -> None:
+        """Make bulk sets ready; the data is complete."""
+        for bulk in self.bulks:
+            bulk.freeze()
+
+
+class HostsReader:
+    """Feed the octets of hosts files into a LocalData (behaviour: hosts(5), CRLF, comments anywhere).
+
+    `domain_of` gives the domain to append to dotless names, or b"" for none;
+    `complain` is called with a line for the log for each line that is wrong.
+    """
+
+    __slots__ = ("_data", "_domain_of", "_complain")
+    _LONG = 4096  # octets; a run that is worth its own set
+    _RUN = {
+        address: re.compile(rb"^" + re.escape(address) + rb"[ \t]+([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)[ \t]*\r?\n", re.M)
+        for address in (b"0.0.0.0", b"127.0.0.1", b"::", b"::1")
+    }
+
+    def __init__(self, data: LocalData, domain_of: Callable[[bytes], bytes], complain: Callable[[str], None]) -> None:
+        self._data = data
+        self._domain_of = domain_of
+        self._complain = complain
+
+    def read(self, chunks: Iterable[bytes], source: str) -> int:
+        """Read one file, given as chunks; return the number of names that it added."""
+        count, line, rest = 0, 1, b""
+        bulks: dict[bytes, HostsBulk] = {}
+        for chunk in chunks:
+            chunk = rest + chunk
+            cut = chunk.rfind(b"\n") + 1
+            text, rest = chunk[:cut], chunk[cut:]
+            count += self._text(text, source, line, bulks)
+            line += text.count(b"\n")
+        if rest:
+            count += self._lines(rest, source, line)
+        self._data.bulks += bulks.values()
+        return count
+
+    def _text(self, text: bytes, source: str, line: int, bulks: dict[bytes, HostsBulk]) -> int:
+        address = text.partition(b" ")[0]
+        pattern = self._RUN.get(text[text.rfind(b"\n", 0, len(text) // 2) + 1 :].partition(b" ")[0])
+        if pattern is None or len(text) < self._LONG:
+            return self._lines(text, source, line)
+        address = text[text.rfind(b"\n", 0, len(text) // 2) + 1 :].partition(b" ")[0]
+        names = pattern.findall(text)
+        if len(names) * 10 < text.count(b"\n") * 9:
+            return self._lines(text, source, line)
+        packed = address_parse(address.decode())
+        assert packed is not None
+        bulk = bulks.get(address)
+        if bulk is None:
+            bulk = bulks[address] = HostsBulk(packed, source)
+            self._data.reverse.setdefault(
+                packed, LocalRecord(TYPE_PTR, dns_name_parse(names[0].decode()), None, source)
+            )
+        bulk.add(names)
+        if len(names) == text.count(b"\n"):
+            return len(names)
+        others = pattern.sub(b"\n", text)  # the few lines of another kind, at their places
+        return len(names) + self._lines(others, source, line)
+
+    def _lines(self, text: bytes, source: str, first: int) -> int:
+        count = 0
+        for number, raw in enumerate(text.split(b"\n"), first):
+            fields = raw.partition(b"#")[0].split()
+            if not fields:
+                continue
+            address = address_parse(fields[0].decode("latin-1"))
+            if address is None:
+                self._complain(f"bad address at {source} line {number}")
+                continue
+            for field in fields[1:]:
+                count += self._host(field.decode("utf-8", "surrogateescape"), address, source, number)
+        return count
+
+    def _host(self, text: str, address: bytes, source: str, line: int) -> int:
+        try:
+            if not dns_hostname_valid(text):
+                raise ValueError
+            name = dns_name_parse(text)
+        except ValueError:
+            self._complain(f"bad name at {source} line {line}")
+            return 0
+        count = 0
+        if "." not in text:
+            domain = self._domain_of(address)
+            if domain:
+                count += self._data.add_host(name[:-1] + domain, address, None, source)
+        return count + self._data.add_host(name, address, None, source)
+
+
+def synth_name_address(rule: SynthDomain, key: bytes) -> bytes | None:
+    """Read the address out of a synthesised name (lower case), or None when `rule` does not make it."""
+    if not dns_name_under(key, rule.domain.lower()) or len(key) == len(rule.domain):
+        return None
+    label = dns_name_text(key[: len(key) - len(rule.domain)] + DNS_ROOT).decode("latin-1")
+    prefix = rule.prefix.lower()
+    if not label.startswith(prefix) or "." in label:
+        return None
+    text = label[len(prefix) :]
+    first, last = int.from_bytes(rule.first, "big"), int.from_bytes(rule.last, "big")
+    if rule.sequential:
+        if not text.isdigit() or int(text) > last - first:
+            return None
+        return (first + int(text)).to_bytes(len(rule.first), "big")
+    address = address_parse(text.replace("-", "." if len(rule.first) == 4 else ":"))
+    if address is None or len(address) != len(rule.first) or not first <= int.from_bytes(address, "big") <= last:
+        return None
+    return address
+
+
+def synth_address_name(rule: SynthDomain, address: bytes) -> bytes | None:
+    """Make the name of `address` under `rule`, or None when it is outside."""
+    first, last, value = (int.from_bytes(part, "big") for part in (rule.first, rule.last, address))
+    if len(address) != len(rule.first) or not first <= value <= last:
+        return None
+    if rule.sequential:
+        text = str(value - first)
+    elif len(address) == 4:
+        text = address_format(address).replace(".", "-")
+    else:
+        text = "-".join(address.hex()[start : start + 4] for start in range(0, 32, 4))
+    label = (rule.prefix + text).encode()
+    return bytes((len(label),)) + label + rule.domain if len(label) <= DNS_LABEL_MAX else None
+
+
+# Ranges that bogus-priv and stop-dns-rebind know (RFC 1918, 6598, 3927, 5737, 4193, 3849, 4291).
+_PRIVATE_4 = tuple(
+    (socket.inet_pton(socket.AF_INET, text), prefix)
+    for text, prefix in (
+        ("10.0.0.0", 8), ("100.64.0.0", 10), ("172.16.0.0", 12), ("192.168.0.0", 16), ("169.254.0.0", 16),
+        ("192.0.2.0", 24), ("198.51.100.0", 24), ("203.0.113.0", 24), ("255.255.255.255", 32),
+    )
+)  # fmt: skip
+_LOCAL_4 = ((b"\x7f\0\0\0", 8), (b"\0\0\0\0", 8))
+_PRIVATE_6 = tuple(
+    (socket.inet_pton(socket.AF_INET6, text), prefix)
+    for text, prefix in (("fe80::", 10), ("fec0::", 10), ("fd00::", 8), ("2001:db8::", 32))
+)
+_MAPPED = b"\0" * 10 + b"\xff\xff"
+
+
+def address_private(address: bytes, localhost: bool) -> bool:
+    """Tell whether a packed address is private; with `localhost` loopback and zero count too."""
+    if len(address) == 16:
+        if address[:12] == _MAPPED:
+            return address_private(address[12:], localhost)
+        if any(address_in(address, network, prefix) for network, prefix in _PRIVATE_6):
+            return True
+        return localhost and address[:15] == b"\0" * 15 and address[15] < 2
+    ranges = _PRIVATE_4 + _LOCAL_4 if localhost else _PRIVATE_4
+    return any(address_in(address, network, prefix) for network, prefix in ranges)
+
+
+# ==============================================================================
+# 41 DNS cache
+#
+# Positive and negative answers by name and type, aged by the clock reading that
+# the caller brings (whole seconds), and in front of them finished answers by the
+# bytes of the query.  RFC 1035 s.7.4, RFC 2308, RFC 8767.
+#
+# Uses 10 15 22
+# ==============================================================================
+
+CACHE_DATA, CACHE_NODATA, CACHE_NXDOMAIN = 0, 1, 2
+
+
+class CacheEntry:
+    """What is known of a name and type until `expires` (seconds of the monotonic clock).
+
+    `records` are uncompressed record data; for a negative entry `soa` is the
+    (name, data, TTL when stored) that proved it, or None.
+    """
+
+    __slots__ = (
+        "name",
+        "rrtype",
+        "kind",
+        "records",
+        "soa",
+        "ttl",
+        "expires",
+        "turn",
+        "hits",
+        "used",
+        "refreshing",
+        "secure",
+    )
+
+    def __init__(self, name: bytes, rrtype: int, kind: int, records: tuple[bytes, ...], ttl: int, now: int) -> None:
+        self.name = name
+        self.rrtype = rrtype
+        self.kind = kind
+        self.records = records
+        self.soa: tuple[bytes, bytes, int] | None = None
+        self.ttl = ttl
+        self.expires = now + ttl
+        self.turn = 0
+        self.hits = 0
+        self.used = False
+        self.refreshing = False
+        self.secure = False
+
+    def rotated(self) -> tuple[bytes, ...]:
+        """Give the records, each call beginning one further on (round robin)."""
+        records = self.records
+        if len(records) < 2:
+            return records
+        turn = self.turn % len(records)
+        self.turn = turn + 1
+        return records[turn:] + records[:turn]
+
+
+class DnsCache:
+    """A bounded cache of records with least-recently-used eviction; `size` counts records.
+
+    An NXDOMAIN is kept under its name alone and answers for every type.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.inserted = 0  # records since the last flush
+        self.evicted = 0  # of those, records thrown out before their time
+        self._slots = 0
+        self._lock = threading.Lock()
+        self._entries: collections.OrderedDict[bytes, CacheEntry] = collections.OrderedDict()
+
+    def get(self, name: bytes, rrtype: int, now: int, stale: int = -1) -> CacheEntry | None:
+        """Find what is known of `name` (lower case) and `rrtype`.
+
+        `stale` is how many seconds past its end an entry may be, -1 for none;
+        the caller compares `expires`.
+        """
+        with self._lock:
+            key = name + rrtype.to_bytes(2, "big")
+            entry = self._entries.get(key)
+            if entry is None:
+                key = name
+                entry = self._entries.get(key)
+                if entry is None:
+                    return None
+            if entry.expires <= now and (stale < 0 or (stale and entry.expires + stale <= now)):
+                self._drop(key, entry)
+                return None
+            entry.used = True
+            entry.hits += 1
+            return entry
+
+    def put(self, entries: Sequence[CacheEntry], now: int) -> None:
+        """Keep all of `entries`, or none when they do not fit at all."""
+        need = sum(len(entry.records) or 1 for entry in entries)
+        if not 0 < need <= self.size:
+            return
+        with self._lock:
+            for entry in entries:
+                key = entry.name if entry.kind == CACHE_NXDOMAIN else entry.name + entry.rrtype.to_bytes(2, "big")
+                if entry.kind == CACHE_DATA:  # the name exists after all, or is an alias now
+                    self._forget(entry.name)
+                    if entry.rrtype != TYPE_CNAME:
+                        self._forget(entry.name + b"\0\5")
+                self._forget(key)
+                self._entries[key] = entry
+                slots = len(entry.records) or 1
+                self._slots += slots
+                self.inserted += slots
+            self._shrink(now)
+
+    def _forget(self, key: bytes) -> None:
+        old = self._entries.pop(key, None)
+        if old is not None:
+            self._slots -= len(old.records) or 1
+
+    def _drop(self, key: bytes, entry: CacheEntry) -> None:
+        del self._entries[key]
+        self._slots -= len(entry.records) or 1
+
+    def _shrink(self, now: int) -> None:
+        while self._slots > self.size:
+            key = next(iter(self._entries))
+            entry = self._entries[key]
+            if entry.used and entry.expires > now:  # a second chance instead of a move on each hit
+                entry.used = False
+                self._entries.move_to_end(key)
+                continue
+            if entry.expires > now:
+                self.evicted += len(entry.records) or 1
+            self._drop(key, entry)
+
+    def flush(self) -> None:
+        """Forget everything and start the counters anew."""
+        with self._lock:
+            self._entries.clear()
+            self._slots = self.inserted = self.evicted = 0
+
+    def entries(self) -> list[CacheEntry]:
+        """List what is there, oldest first (for the dump)."""
+        with self._lock:
+            return list(self._entries.values())
+
+
+class WireAnswer:
+    """A finished answer without its id, in one or more rotations, good until `fresh_until`.
+
+    TTLs are patched once a second (`renew`).  `entries` are the cache entries it
+    was made of; none for local data, whose answers stay until the generation
+    changes.
+    """
+
+    __slots__ = (
+        "tail",
+        "fresh_until",
+        "hits",
+        "texts",
+        "_variants",
+        "_turn",
+        "_offsets",
+        "_made",
+        "_until",
+        "_refresh_at",
+        "_entries",
+        "_counted",
+    )
+
+    def __init__(
+        self, variants: Sequence[bytes], now: int, until: float, entries: tuple[CacheEntry, ...], texts: tuple[str, ...]
+    ) -> None:
+        self.hits = 0
+        self.texts = texts  # the log's lines after `query[...]`
+        self._variants = tuple(variants)
+        self._turn = 0
+        self._offsets: tuple[int, ...] = ()
+        self._made = now
+        self._until = until
+        self._entries = entries
+        self._counted = 0
+        self._refresh_at = float("inf")
+        self.tail: bytes | None = variants[0][2:] if len(variants) == 1 else None
+        self.fresh_until = float("inf")
+        if entries:
+            self._offsets = tuple(dns_ttl_offsets(variants[0]))
+            self.fresh_until = min(now + 1.0, until)
+            self._refresh_at = min(map(refresh_time, entries))
+
+    def turn(self) -> bytes:
+        """Give the next rotation."""
+        self._turn = turn = (self._turn + 1) % len(self._variants)
+        return self._variants[turn][2:]
+
+    def renew(self, now: float) -> bool:
+        """Patch the TTLs for the present second; False when the answer is over or its refresh is due."""
+        if not self._entries:
+            return False
+        hits = self.hits - self._counted
+        self._counted = self.hits
+        for entry in self._entries:
+            entry.hits += hits
+            entry.used = True
+        if now >= self._until or (
+            now >= self._refresh_at and any(refresh_due(entry, int(now)) for entry in self._entries)
+        ):
+            return False
+        passed = int(now) - self._made
+        if passed > 0:
+            self._made += passed
+            self._variants = tuple(self._aged(wire, passed) for wire in self._variants)
+            if self.tail is not None:
+                self.tail = self._variants[0][2:]
+        self.fresh_until = min(self._made + 1.0, self._until)
+        return True
+
+    def _aged(self, wire: bytes, passed: int) -> bytes:
+        out = bytearray(wire)
+        for offset in self._offsets:
+            ttl = int.from_bytes(out[offset : offset + 4], "big")
+            out[offset : offset + 4] = max(ttl - passed, 0).to_bytes(4, "big")
+        return bytes(out)
+
+
+def refresh_time(entry: CacheEntry) -> float:
+    """Tell when a popular entry should be asked for again, ahead of its end."""
+    if entry.ttl < REFRESH_TTL_MIN or entry.refreshing:
+        return float("inf")
+    return entry.expires - max(entry.ttl // REFRESH_PART, 2)
+
+
+def refresh_due(entry: CacheEntry, now: int) -> bool:
+    """Tell whether `entry` is popular, near its end, and not yet being refreshed."""
+    return entry.hits >= REFRESH_HITS and now >= refresh_time(entry)
+
+
+class WireAnswers:
+    """Finished answers by the query's bytes after its id.
+
+    The receiving threads read `entries` without the lock (one dict look-up);
+    only `store` and `clear` change it.
+    """
+
+    __slots__ = ("entries", "generation", "_limit", "_lock", "_retired")
+
+    def __init__(self, cache_size: int) -> None:
+        self.entries: dict[bytes, WireAnswer] = {}
+        self.generation = 0
+        self._limit = min(max(cache_size * 2, WIRE_ANSWERS_MIN), WIRE_ANSWERS_MAX)
+        self._lock = threading.Lock()
+        self._retired = 0
+
+    def store(self, key: bytes, answer: WireAnswer, generation: int) -> None:
+        """Keep `answer`, unless it was made in an older generation; when full, the oldest tenth goes."""
+        if len(key) > WIRE_QUERY_MAX:
+            return
+        with self._lock:
+            if generation != self.generation:
+                return
+            if len(self.entries) >= self._limit:
+                for old in list(itertools.islice(self.entries, self._limit // 10 + 1)):
+                    self._retired += self.entries.pop(old).hits
+            old_answer = self.entries.get(key)
+            if old_answer is not None:
+                self._retired += old_answer.hits
+            self.entries[key] = answer
+
+    def clear(self) -> None:
+        """Forget all answers: a new generation."""
+        with self._lock:
+            self._retired += sum(answer.hits for answer in self.entries.values())
+            self.generation += 1
+            self.entries = {}
+
+    def hits(self) -> int:
+        """Tell how many queries were answered from here since the start."""
+        with self._lock:
+            return self._retired + sum(answer.hits for answer in self.entries.values())
+
+
+# ==============================================================================
+# 42 Upstreams
+#
+# Which servers there are for which domains, how well they do, and whom to ask
+# next.  Matching as dnsmasq 2.93: the longest domain wins, then literal
+# addresses, then "never forward", then "standard servers", then servers.
+#
+# Uses 10 15 20 21 30
+# ==============================================================================
+
+
+class Upstream:
+    """A server with its counters and its health.
+
+    `rtt` is the smoothed round trip in seconds (RFC 6298's weights); `failures`
+    counts silences in a row, `silent_since` when they began; before
+    `rest_until` it is only asked when nobody better is left.
+    """
+
+    __slots__ = (
+        "address", "port", "scope", "interface", "source", "source_port", "queries", "retried", "failed", "nxdomain", "rtt",
+        "failures", "silent_since", "rest_until", "looped", "latency", "waiting", "last_reply",
+    )  # fmt: skip
+
+    def __init__(
+        self, address: str, port: int, scope: str = "", interface: str = "", source: str = "", source_port: int = 0
+    ) -> None:
+        self.address = address
+        self.port = port
+        self.scope = scope
+        self.interface = interface
+        self.source = source
+        self.source_port = source_port
+        self.queries = self.retried = self.failed = self.nxdomain = 0
+        self.rtt = UPSTREAM_RTT_START
+        self.latency = 0.0  # milliseconds, for the statistics
+        self.failures = 0
+        self.silent_since = 0.0
+        self.rest_until = 0.0
+        self.looped = False
+        self.waiting = 0
+        self.last_reply = 0.0
+
+    @property
+    def identity(self) -> tuple[str, int, str, str, str, int]:
+        """What makes it the same server after a reload."""
+        return (self.address, self.port, self.scope, self.interface, self.source, self.source_port)
+
+    @property
+    def text(self) -> str:
+        """The address for `forwarded ... to`: the port only when it is not 53."""
+        host = f"{self.address}%{self.scope}" if self.scope else self.address
+        return host if self.port == DNS_PORT else f"{host}#{self.port}"
+
+    def replied(self, seconds: float, now: float) -> None:
+        """Note a reply after `seconds`."""
+        self.rtt += (seconds - self.rtt) / 8
+        self.latency += (seconds * 1000 - self.latency) / 16 if self.latency else seconds * 1000
+        self.failures = 0
+        self.rest_until = 0.0
+        self.last_reply = now
+
+    def silent(self, now: float) -> None:
+        """Note a question that it left without a reply."""
+        if not self.failures:
+            self.silent_since = now
+        self.failures += 1
+        if self.failures >= UPSTREAM_FAILURES:
+            self.rest_until = now + min(2.0 ** (self.failures - UPSTREAM_FAILURES), UPSTREAM_BACKOFF_MAX)
+
+    def patience(self) -> float:
+        """Tell how many seconds to wait for it before another is asked."""
+        return min(max(self.rtt * 3, UPSTREAM_PATIENCE_MIN), UPSTREAM_PATIENCE_MAX)
+
+
+class UpstreamGroup:
+    """The servers for one domain, and the favourite among them."""
+
+    __slots__ = ("servers", "domain", "_favourite", "_since", "_asked")
+
+    def __init__(self, domain: str = "") -> None:
+        self.servers: list[Upstream] = []
+        self.domain = domain
+        self._favourite: Upstream | None = None
+        self._since = 0.0
+        self._asked = 0
+
+    def usable(self) -> list[Upstream]:
+        """Give the servers that do not loop back to us."""
+        return [server for server in self.servers if not server.looped]
+
+    def first(self, now: float, strict: bool, everyone: bool) -> list[Upstream]:
+        """Choose whom to send a new question to: the favourite, or everybody for a race."""
+        servers = self.servers
+        if len(servers) == 1:
+            return [] if servers[0].looped else servers
+        usable = self.usable()
+        if everyone or not usable:
+            return usable
+        if strict:
+            return [next((server for server in usable if server.rest_until <= now), usable[0])]
+        favourite = self._favourite
+        self._asked += 1
+        race = (
+            favourite is None
+            or favourite.failures
+            or self._asked > FAVOURITE_QUERIES
+            or now - self._since > FAVOURITE_SECONDS
+        )
+        if favourite is None or race:
+            self._asked, self._since, self._favourite = 0, now, None
+            return usable
+        return [favourite]
+
+    def next(self, asked: Sequence[Upstream], now: float, strict: bool) -> Upstream | None:
+        """Choose whom to ask after `asked` kept silent or failed; None when all were asked."""
+        left = [server for server in self.usable() if server not in asked]
+        if not left:
+            return None
+        if strict:
+            return left[0]
+        return min(left, key=lambda server: (server.rest_until > now, server.failures, server.rtt))
+
+    def won(self, server: Upstream) -> None:
+        """Make `server`, whose answer came first, the favourite."""
+        self._favourite = server
+
+    def lost(self, server: Upstream) -> None:
+        """Take `server` out of favour."""
+        if self._favourite is server:
+            self._favourite = None
+
+
+class DomainNode:
+    """What the configuration says of one domain."""
+
+    __slots__ = ("v4", "v6", "null", "local", "standard", "group")
+
+    def __init__(self) -> None:
+        self.v4: list[bytes] = []
+        self.v6: list[bytes] = []
+        self.null = False
+        self.local = False
+        self.standard = False
+        self.group: UpstreamGroup | None = None
+
+
+class DomainMatch:
+    """The outcome of a look-up: literal addresses, local only, or a group to forward to."""
+
+    __slots__ = ("v4", "v6", "local", "group", "literals", "domain")
+
+    def __init__(self, domain: bytes) -> None:
+        self.domain = domain
+        self.v4: list[bytes] = []
+        self.v6: list[bytes] = []
+        self.local = False
+        self.literals = False  # the domain has addresses, of whatever family
+        self.group: UpstreamGroup | None = None
+
+
+_DOTLESS = b""
+
+
+class DomainRules:
+    """server=, local=, address= and block lists, ready to be asked for a name.
+
+    Immutable once built, but for the health inside the servers.
+    """
+
+    __slots__ = ("_nodes", "_below", "_partial", "_bulk_local", "_bulk_null", "default", "groups", "_known", "servers")
+
+    def __init__(self, known: dict[tuple[str, int, str, str, str, int], Upstream]) -> None:
+        """`known` are the servers of the state before, whose counters and health live on."""
+        self._nodes: dict[bytes, DomainNode] = {}
+        self._below: dict[bytes, DomainNode] = {}
+        self._partial: list[tuple[bytes, DomainNode]] = []
+        self._bulk_local: DnsNameHashes | None = None
+        self._bulk_null: DnsNameHashes | None = None
+        self.default = UpstreamGroup()
+        self.groups: list[UpstreamGroup] = [self.default]
+        self._known = known
+        self.servers: dict[tuple[str, int, str, str, str, int], Upstream] = {}
+
+    def add_bulk(self, local: DnsNameHashes | None, null: DnsNameHashes | None) -> None:
+        """Take the block lists, which are sets of names."""
+        self._bulk_local, self._bulk_null = local, null
+
+    def _node(self, pattern: DomainPattern) -> DomainNode:
+        if pattern.kind == 1:
+            text = dns_name_text(pattern.name)
+            for known, node in self._partial:
+                if known == text:
+                    return node
+            node = DomainNode()
+            self._partial.append((text, node))
+            self._partial.sort(key=lambda item: -len(item[0]))
+            return node
+        table = self._below if pattern.kind == 2 else self._nodes
+        node_ = table.get(pattern.name)
+        if node_ is None:
+            node_ = table[pattern.name] = DomainNode()
+        return node_
+
+    def add_address(self, rule: AddressRule) -> None:
+        """Take an address= line."""
+        for pattern in rule.domains:
+            node = self._node(pattern)
+            if rule.kind == "v4":
+                node.v4.append(rule.address)
+            elif rule.kind == "v6":
+                node.v6.append(rule.address)
+            elif rule.kind == "null":
+                node.null = True
+            else:
+                node.local = True
+
+    def add_server(self, rule: UpstreamRule) -> None:
+        """Take a server=, local= or rev-server= line, or a server of a resolv file."""
+        server = None
+        if rule.kind == "server":
+            server = Upstream(rule.address, rule.port, rule.scope, rule.interface, rule.source, rule.source_port)
+            server = self.servers.get(server.identity) or self._known.get(server.identity) or server
+            self.servers[server.identity] = server
+        if not rule.domains:
+            if server is not None and server not in self.default.servers:
+                self.default.servers.append(server)
+            return
+        for pattern in rule.domains:
+            if pattern.kind == 0 and pattern.name == DNS_ROOT and server is not None:
+                self.default.servers.append(server)
+                continue
+            node = self._node(pattern)
+            if rule.kind == "local":
+                node.local = True
+            elif server is None:
+                node.standard = True
+            else:
+                if node.group is None:
+                    node.group = UpstreamGroup(_pattern_text(pattern))
+                    self.groups.append(node.group)
+                if server not in node.group.servers:
+                    node.group.servers.append(server)
+
+    def match(self, key: bytes, rrtype: int) -> DomainMatch:
+        """Find what is to be done with `key` (lower case): always a match, the default group at the least."""
+        if rrtype == TYPE_DS and key[0]:  # the parent's servers answer for a delegation
+            key = key[1 + key[0] :]
+        out = DomainMatch(DNS_ROOT)
+        simple = not (self._below or self._partial or self._bulk_local or self._bulk_null)
+        offset, text = 0, b"" if simple else dns_name_text(key)
+        suffix = key
+        while True:
+            node = self._nodes.get(suffix)
+            if node is not None and suffix[0] and self._take(out, node, suffix, rrtype):
+                return out
+            if not suffix[0]:
+                break
+            if not simple and self._match_rare(out, suffix, text, offset, rrtype):
+                return out
+            offset += 1 + suffix[0]
+            suffix = suffix[1 + suffix[0] :]
+        if len(key) > 1 and key[0] + 2 == len(key) and rrtype != TYPE_DS:
+            node = self._nodes.get(_DOTLESS)
+            if node is not None and self._take(out, node, _DOTLESS, rrtype):
+                return out
+        node = self._nodes.get(DNS_ROOT)
+        if node is None or not self._take(out, node, DNS_ROOT, rrtype):
+            out.group = self.default
+        return out
+
+    def _match_rare(self, out: DomainMatch, suffix: bytes, text: bytes, offset: int, rrtype: int) -> bool:
+        """Try block lists, `*x` patterns and `*.x` patterns at one suffix of the name."""
+        here = text[offset:]
+        if self._bulk_local is not None and here in self._bulk_local:
+            out.local, out.domain = True, suffix
+            return True
+        if self._bulk_null is not None and here in self._bulk_null and rrtype in (TYPE_A, TYPE_AAAA, TYPE_ANY):
+            self._null(out, suffix)
+            return True
+        label_end = offset + suffix[0]
+        for pattern, node in self._partial:
+            at = len(text) - len(pattern)
+            if offset <= at < label_end and text.endswith(pattern) and self._take(out, node, suffix, rrtype):
+                return True
+        if self._below:
+            parent = suffix[1 + suffix[0] :]
+            node_ = self._below.get(parent)
+            if node_ is not None and self._nodes.get(parent) is None and self._take(out, node_, parent, rrtype):
+                return True
+        return False
+
+    def _null(self, out: DomainMatch, domain: bytes) -> None:
+        out.v4, out.v6, out.literals, out.domain = [b"\0" * 4], [b"\0" * 16], True, domain
+
+    def _take(self, out: DomainMatch, node: DomainNode, domain: bytes, rrtype: int) -> bool:
+        """Apply `node` when it has something to say for `rrtype`, by priority."""
+        out.domain = domain
+        out.literals = bool(node.v4 or node.v6 or node.null)
+        if node.v6 and rrtype in (TYPE_AAAA, TYPE_ANY):
+            out.v6 = node.v6
+        if node.v4 and rrtype in (TYPE_A, TYPE_ANY):
+            out.v4 = node.v4
+        if out.v4 or out.v6:
+            return True
+        if node.null and rrtype in (TYPE_A, TYPE_AAAA, TYPE_ANY):
+            self._null(out, domain)
+        elif node.local:
+            out.local = True
+        elif node.standard:
+            out.group = self.default
+        elif node.group is not None:
+            out.group = node.group
+        else:
+            return False
+        return True
+
+
+def _pattern_text(pattern: DomainPattern) -> str:
+    if pattern.name == _DOTLESS:
+        return ""
+    return ("", "*", "*.")[pattern.kind] + dns_name_format(pattern.name)
+
+
+def resolv_parse(data: bytes) -> list[UpstreamRule]:
+    """Read the servers of a resolv file (`nameserver` and `server` lines); bad lines are skipped."""
+    rules = []
+    for line in data.split(b"\n"):
+        words = line.split()
+        if len(words) < 2 or words[0] not in (b"nameserver", b"server"):
+            continue
+        text, _, scope = words[1].decode("latin-1").partition("%")
+        packed = address_parse(text)
+        if packed is not None and packed.strip(b"\0"):
+            rules.append(UpstreamRule((), "server", address_format(packed), "", scope=scope, place=""))
+    return rules
+
+
+# ==============================================================================
+# 51 DNS answers
+#
+# From a query to an answer of our own, or to the group of servers that it has
+# to be forwarded to.  DNS_ANSWERERS is the path, in order.
+#
+# Uses 10 13 15 20 21 22 30 40 41 42
+# ==============================================================================
+
+
+class QueryLog:
+    """The lines of one query in the log (log-queries); silent where nothing is to be logged.
+
+    With `extra` each line begins with a serial number and the client; with
+    `only_failed` lines are held until the outcome is known.
+    """
+
+    __slots__ = ("_log", "_prefix", "_held")
+
+    def __init__(self, log: Log | None, prefix: str = "", held: bool = False) -> None:
+        self._log = log
+        self._prefix = prefix
+        self._held: list[str] | None = [] if held else None
+
+    def put(self, texts: Iterable[str], failed: bool = False) -> None:
+        """Log lines; `failed` releases what only_failed held back."""
+        if self._log is None:
+            return
+        if self._held is not None:
+            self._held += [self._prefix + text for text in texts]
+            if not failed:
+                return
+            for text in self._held:
+                self._log.put(text)
+            self._held = []
+            return
+        for text in texts:
+            self._log.put(self._prefix + text)
+
+    def extra_line(self, text: str) -> None:
+        """Log a line that only `extra` shows."""
+        if self._prefix:
+            self.put((text,))
+
+    def forwarded(self, query: DnsQuery, server: Upstream) -> None:
+        """Log that the question went to `server`."""
+        if self._log is not None:
+            self.put((f"forwarded {dns_name_log(query.name)} to {server.text}",))
+
+
+def query_log(state: DnsState, query: DnsQuery, client: DnsClient, serial: int) -> QueryLog:
+    """Begin the log of a query: the `query[...]` line, and where the rest goes."""
+    words = state.config.log_queries
+    if not state.log.queries or ("auth" in words and not client.auth):
+        return QUERY_LOG_SILENT
+    prefix = ""
+    if "extra" in words or "proto" in words:
+        proto = ("TCP " if client.tcp else "UDP ") if "proto" in words else ""
+        prefix = f"{proto}{serial} {client.address}/{client.port} "
+    out = QueryLog(state.log, prefix, "only_failed" in words)
+    out.put((f"query[{rr_type_name(query.rrtype)}] {dns_name_log(query.name)} from {client.address}",))
+    return out
+
+
+QUERY_LOG_SILENT = QueryLog(None)
+
+
+class DnsMetrics:
+    """Counters for the statistics; plain ints, changed by several threads without harm."""
+
+    __slots__ = ("forwarded", "local", "stale", "auth", "unanswered", "tcp_connections", "tcp_peak")
+
+    def __init__(self) -> None:
+        self.forwarded = self.local = self.stale = self.auth = self.unanswered = 0
+        self.tcp_connections = self.tcp_peak = 0
+
+
+class DnsState:
+    """Everything that answering needs, built aside and swapped in as one.
+
+    `cache`, `answers` and `metrics` live on over a reload (the cache is flushed).
+    `interfaces` are the present addresses, `auth_interfaces` those that only
+    serve authoritative zones.
+    """
+
+    __slots__ = (
+        "config", "local", "rules", "cache", "answers", "metrics", "interfaces", "serial", "log", "udp_max",
+        "filters", "hostname",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        config: Config,
+        local: LocalData,
+        rules: DomainRules,
+        cache: DnsCache,
+        answers: WireAnswers,
+        metrics: DnsMetrics,
+        log: Log,
+        hostname: bytes = DNS_ROOT,
+    ) -> None:
+        self.config = config
+        self.local = local
+        self.rules = rules
+        self.cache = cache
+        self.answers = answers
+        self.metrics = metrics
+        self.log = log
+        self.hostname = hostname
+        self.interfaces: tuple[InterfaceAddress, ...] = ()
+        self.serial = 1
+        self.udp_max = config.edns_packet_max
+        self.filters = (
+            frozenset(config.filter_rr)
+            | ({TYPE_A} if config.filter_A else set())
+            | ({TYPE_AAAA} if config.filter_AAAA else set())
+        )
+
+
+class DnsClient:
+    """Where a query came from; `reply` sends the finished message there.
+
+    `interface` is the name of the arrival interface ("" when it does not
+    matter), `local` the packed address that was asked, `auth` whether the
+    interface serves authoritative zones only.
+    """
+
+    __slots__ = ("address", "port", "interface", "index", "local", "tcp", "auth", "reply", "mac")
+
+    def __init__(self, address: str, port: int, tcp: bool, reply: Callable[[bytes], None]) -> None:
+        self.address = address
+        self.port = port
+        self.tcp = tcp
+        self.reply = reply
+        self.interface = ""
+        self.index = 0
+        self.local = b""
+        self.auth = False
+        self.mac: Callable[[], bytes] | None = None
+
+
+class DnsAnswer:
+    """An answer being made, and what became of it.
+
+    Answerers add records; `outcome` is "" while nobody took the query, then
+    "reply", "silence" or "forward" (to `group`).  `lasting` tells that the same
+    bytes would get the same answer, so that it may be kept (41).
+    """
+
+    __slots__ = (
+        "query", "client", "state", "now", "outcome", "group", "match", "rcode", "aa", "ra", "ad", "ede", "texts", "records",
+        "groups", "entries", "until", "lasting", "authority", "refresh", "additional", "truncated",
+    )  # fmt: skip
+
+    def __init__(self, query: DnsQuery, client: DnsClient, state: DnsState, now: float) -> None:
+        self.query = query
+        self.client = client
+        self.state = state
+        self.now = int(now)
+        self.outcome = ""
+        self.group: UpstreamGroup | None = None
+        self.match: DomainMatch | None = None
+        self.rcode = NOERROR
+        self.aa = True
+        self.ra = True
+        self.ad = False
+        self.ede = -1
+        self.texts: list[str] = []
+        self.records: list[tuple[bytes, int, int, bytes]] = []  # name, type, TTL, data
+        self.groups: list[tuple[int, int]] = []  # runs of records that rotate: start, count
+        self.authority: list[tuple[bytes, int, int, bytes]] = []
+        self.additional: list[tuple[bytes, int, int, bytes]] = []
+        self.entries: list[CacheEntry] = []
+        self.until = float("inf")
+        self.lasting = True
+        self.truncated = False
+        self.refresh: list[CacheEntry] = []
+
+    def say(self, source: str, name: bytes, value: str) -> None:
+        """Note a line for the query log."""
+        if self.state.log.queries:
+            self.texts.append(f"{source} {dns_name_log(name)} is {value}")
+
+    def refuse(self, rcode: int, ede: int = -1) -> bool:
+        """End with an error code and nothing else."""
+        self.records.clear()
+        self.groups.clear()
+        self.rcode, self.ede, self.aa, self.outcome = rcode, ede, False, "reply"
+        if self.state.log.queries:
+            text = RCODE_TEXTS.get(rcode, str(rcode)) + (f" (EDE: {EDE_TEXTS[ede]})" if ede >= 0 else "")
+            self.texts.append(f"config error is {text}")
+        return True
+
+    def add_local(self, name: bytes, records: Sequence[LocalRecord]) -> None:
+        """Add records of our own for `name`, as a run that rotates."""
+        default = self.state.config.local_ttl
+        self._run(len(records))
+        for rr in records:
+            self.records.append((name, rr.rrtype, default if rr.ttl is None else rr.ttl, rr.rdata))
+        if self.state.log.queries:
+            for rr in records:
+                for text in (
+                    rdata_log(rr.rdata, rr.rrtype)
+                    if rr.rrtype in (TYPE_A, TYPE_AAAA)
+                    else [f"<{rr_type_name(rr.rrtype)}>"]
+                ):
+                    self.say(rr.source, name, text)
+
+    def add_cached(self, name: bytes, entry: CacheEntry) -> None:
+        """Add the records of a cache entry with what is left of their time."""
+        ttl = max(entry.expires - self.now, 0)
+        self._use(entry)
+        records = entry.records if self.state.config.no_round_robin else entry.rotated()
+        self._run(len(records))
+        source = "cached" if ttl else "cached-stale"
+        for rdata in records:
+            self.records.append((name, entry.rrtype, ttl, rdata))
+            if self.state.log.queries:
+                if (
+                    entry.rrtype == TYPE_PTR
+                    and (reverse := dns_reverse_address(name.lower())) is not None
+                    and reverse[1]
+                ):
+                    self.texts.append(f"{source} {address_format(reverse[0])} is {dns_name_log(rdata)}")
+                    continue
+                for text in rdata_log(rdata, entry.rrtype):
+                    self.say(source, name, text)
+
+    def add_negative(self, name: bytes, entry: CacheEntry) -> None:
+        """Take a negative entry: its code, and its SOA while that is known."""
+        self._use(entry)
+        ttl = max(entry.expires - self.now, 0)
+        nxdomain = entry.kind == CACHE_NXDOMAIN and not self.state.local.exists(name.lower())
+        self.rcode = NXDOMAIN if nxdomain else NOERROR
+        if entry.soa is not None:
+            owner, rdata, stored = entry.soa
+            self.authority.append((owner, TYPE_SOA, min(ttl, stored), rdata))
+        self.say("cached" if ttl else "cached-stale", name, negative_text(nxdomain, self.query.rrtype))
+
+    def _use(self, entry: CacheEntry) -> None:
+        self.aa = False
+        self.entries.append(entry)
+        if entry.expires <= self.now:
+            self.lasting, self.ede = False, EDE_STALE
+            self.refresh.append(entry)
+            return
+        self.until = min(self.until, entry.expires)
+        if not entry.refreshing and refresh_due(entry, self.now):
+            self.refresh.append(entry)
+
+    def _run(self, count: int) -> None:
+        if count > 1:
+            self.groups.append((len(self.records), count))
+
+    def finish(self) -> list[bytes]:
+        """Pack the answer: every rotation of it when it may be kept, else the one."""
+        count = 1
+        if self.lasting and self.groups and not self.state.config.no_round_robin:
+            count = min(max(size for _, size in self.groups), WIRE_VARIANTS_MAX)
+        return [self._pack(turn) for turn in range(count)]
+
+    def _pack(self, turn: int) -> bytes:
+        query, state = self.query, self.state
+        writer = DnsWriter(query.wire[DNS_HEADER_SIZE : query.question_end], query.name)
+        records = self.records
+        if turn:
+            records = list(records)
+            for start, count in self.groups:
+                cut = start + turn % count
+                records[start : start + count] = records[cut : start + count] + records[start:cut]
+        rrclass = query.rrclass if query.rrclass == CLASS_CH else CLASS_IN
+        for section, rows in ((1, records), (2, self.authority), (3, self.additional)):
+            for name, rrtype, ttl, rdata in rows:
+                writer.add(section, name, rrtype, rrclass, ttl, rdata)
+        opt = b""
+        if query.udp_size:
+            ede = [(EDNS_EDE, self.ede.to_bytes(2, "big"))] if self.ede >= 0 else []
+            opt = edns_pack(state.udp_max, query.do, ede)
+        flags = FLAG_QR | query.flags & (FLAG_RD | FLAG_CD) | self.rcode & 15
+        flags |= (FLAG_AA if self.aa else 0) | (FLAG_RA if self.ra else 0) | (FLAG_AD if self.ad else 0)
+        if writer.size() + len(opt) > reply_limit(query, self.client.tcp, state.udp_max):
+            self.truncated = True
+            writer = DnsWriter(query.wire[DNS_HEADER_SIZE : query.question_end], query.name)
+            flags |= FLAG_TC
+        if opt:
+            writer.add_raw(3, opt)
+        return writer.finish(query.id, flags)
+
+
+def reply_limit(query: DnsQuery, tcp: bool, udp_max: int) -> int:
+    """Tell how many octets a reply to `query` may have (RFC 6891 s.6.2.3)."""
+    if tcp:
+        return DNS_MESSAGE_MAX
+    return min(query.udp_size, max(udp_max, DNS_UDP_MIN)) if query.udp_size else DNS_UDP_MIN
+
+
+def negative_text(nxdomain: bool, rrtype: int) -> str:
+    """Name a negative answer as the log does."""
+    if nxdomain:
+        return "NXDOMAIN"
+    return "NODATA" + {TYPE_A: "-IPv4", TYPE_AAAA: "-IPv6"}.get(rrtype, "")
+
+
+def answer_nodata(answer: DnsAnswer, owner: bytes) -> None:
+    """End with an empty NOERROR of our own; it carries a SOA, so that clients can believe it (RFC 2308 s.2.2)."""
+    ttl = answer.state.config.local_ttl
+    rdata = rdata_soa(owner, b"\6nobody\7invalid\0", answer.state.serial, SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, ttl)
+    answer.authority.append((owner, TYPE_SOA, ttl, rdata))
+    answer.outcome = "reply"
+
+
+def answer_foreign(answer: DnsAnswer) -> bool:
+    """Classes other than IN: CHAOS names, and refusals for what has no meaning here."""
+    query = answer.query
+    if query.rrclass in (CLASS_IN, CLASS_ANY):
+        return False
+    config = answer.state.config
+    if query.rrclass != CLASS_CH or config.no_ident:
+        return False
+    texts = _chaos_texts(answer, query.key) if query.rrtype in (TYPE_TXT, TYPE_ANY) else None
+    if texts is not None:
+        identity = query.key.startswith((b"\7version", b"\7authors", b"\x09copyright"))
+        answer.records.append((query.name, TYPE_TXT, config.local_ttl if identity else 0, rdata_strings(texts)))
+        answer.say("config", query.name, "<TXT>")
+        answer.lasting, answer.outcome = False, "reply"
+        return True
+    if query.key.endswith((b"\4bind\0", b"\6server\0")) and dns_name_labels(query.key) <= 2:
+        answer.lasting = False
+        return answer.refuse(NOTIMP)
+    return False
+
+
+def _chaos_texts(answer: DnsAnswer, key: bytes) -> list[bytes] | None:
+    if not key.endswith(b"\4bind\0"):
+        return None
+    state = answer.state
+    forwarded = state.metrics.forwarded
+    numbers: dict[bytes, Callable[[], int]] = {
+        b"\x09cachesize": lambda: state.cache.size,
+        b"\x0ainsertions": lambda: state.cache.inserted,
+        b"\x09evictions": lambda: state.cache.evicted,
+        b"\6misses": lambda: forwarded,
+        b"\4hits": lambda: state.metrics.local + state.answers.hits(),
+        b"\4auth": lambda: state.metrics.auth,
+    }
+    label = key[:-6]
+    if label in numbers:
+        return [b"%d" % numbers[label]()]
+    if label == b"\7servers":
+        servers = {(server.address, server.port): server for group in state.rules.groups for server in group.servers}
+        return [f"{s.address}#{s.port} {s.queries} {s.failed}".encode() for s in servers.values()]
+    return {
+        b"\7version": [f"dnsmasq-{DNSMASQ_VERSION}".encode()],
+        b"\7authors": [b"the pydnsmasq authors"],
+        b"\x09copyright": [b"MIT licence, the pydnsmasq authors"],
+    }.get(label)
+
+
+def answer_loop_probe(answer: DnsAnswer) -> bool:
+    """Swallow the probes of dns-loop-detect; the upstream that sends them back to us is out."""
+    key = answer.query.key
+    if (
+        not answer.state.config.dns_loop_detect
+        or answer.query.rrtype != TYPE_TXT
+        or not loop_probe_server(answer.state.rules, key)
+    ):
+        return False
+    server = loop_probe_server(answer.state.rules, key)
+    assert server is not None
+    if not server.looped:
+        server.looped = True
+        answer.state.log.warning(f"detected DNS forwarding loop. Server {server.text} is disabled")
+    answer.outcome = "silence"
+    return True
+
+
+def loop_probe_name(server: Upstream) -> bytes:
+    """Make the probe name of `server`: eight hexadecimal digits under test."""
+    return b"\x08%08x\4test\0" % (hash(server.identity) & 0xFFFFFFFF)
+
+
+def loop_probe_server(rules: DomainRules, key: bytes) -> Upstream | None:
+    """Find the server whose probe name `key` is."""
+    if len(key) != 15 or not key.endswith(b"\4test\0"):
+        return None
+    return next((server for server in rules.default.servers if loop_probe_name(server) == key), None)
+
+
+def answer_records(answer: DnsAnswer) -> bool:
+    """Answer from records of our own and from the cache, following aliases through both."""
+    query, state = answer.query, answer.state
+    if query.rrtype in (TYPE_MAILB, TYPE_MAILA):
+        answer.rcode, answer.outcome = NXDOMAIN, "reply"
+        return True
+    if query.rrclass not in (CLASS_IN, CLASS_ANY) or query.rrtype in (TYPE_AXFR, TYPE_IXFR):
+        return False
+    use_cache = not query.do and cacheable_query(query, state.config)
+    name, alias = query.name, False
+    for _ in range(DNS_CHAIN_MAX):
+        key = name.lower()
+        if _add_own(answer, name, key) or (use_cache and _add_known(answer, name, key)):
+            answer.outcome = "reply"
+            return True
+        target = _next_alias(answer, name, key, use_cache)
+        if target is None:
+            break
+        name, alias = target, True
+    if alias and answer.aa and state.local.exists(name.lower()):  # an alias of ours whose target has no such data
+        answer.outcome = "reply"
+        return True
+    answer.records.clear()
+    answer.groups.clear()
+    answer.entries.clear()
+    answer.texts.clear()
+    answer.refresh.clear()
+    answer.aa, answer.until, answer.ede, answer.lasting = True, float("inf"), -1, True
+    return False
+
+
+def cacheable_query(query: DnsQuery, config: Config) -> bool:
+    """Tell whether the answer depends on nothing but the question (no client data upstream)."""
+    if config.add_mac is not None or (config.add_subnet is not None and subnet_is_private_data(config)):
+        return False
+    if query.options:
+        subnet = query.option(EDNS_SUBNET)
+        return subnet is None or len(subnet) < 4 or config.strip_subnet or subnet[2] == 0
+    return True
+
+
+def subnet_is_private_data(config: Config) -> bool:
+    """Tell whether add-subnet sends something of the client's own address."""
+    rule = config.add_subnet
+    return bool((rule.v4_len and rule.v4_addr is None) or (rule.v6_len and rule.v6_addr is None))
+
+
+def _add_own(answer: DnsAnswer, name: bytes, key: bytes) -> bool:
+    """Add local records of the type asked for; True when there are."""
+    query, local, config = answer.query, answer.state.local, answer.state.config
+    rrtype = query.rrtype
+    records = local.find(key, rrtype)
+    if rrtype == TYPE_PTR or (rrtype == TYPE_ANY and key.endswith(b"\4arpa\0")):
+        return _add_pointer(answer, name, key, records)
+    if not records and rrtype in (TYPE_A, TYPE_AAAA, TYPE_ANY):
+        records = [
+            LocalRecord(TYPE_A if len(address) == 4 else TYPE_AAAA, address, None, "config")
+            for rule in local.synth
+            if (address := synth_name_address(rule, key)) is not None
+            and rrtype in (TYPE_ANY, TYPE_A if len(address) == 4 else TYPE_AAAA)
+        ]
+    if records and rrtype == TYPE_A and config.localise_queries and len(records) > 1:
+        records = _localised(answer, records)
+    if not records and rrtype == TYPE_MX and (config.selfmx or config.localmx):
+        hosts = [rr for rr in local.names.get(key, ()) if rr.rrtype in (TYPE_A, TYPE_AAAA)]
+        if hosts:
+            target = name if config.selfmx else config.mx_target or answer.state.hostname
+            records = [LocalRecord(TYPE_MX, b"\0\1" + target, None, "config")]
+    if not records:
+        return False
+    answer.add_local(name, records)
+    return True
+
+
+def _localised(answer: DnsAnswer, records: list[LocalRecord]) -> list[LocalRecord]:
+    """Keep the addresses on the subnet of the arrival interface, when there are some (localise-queries)."""
+    answer.lasting = False
+    nets = [at for at in answer.state.interfaces if at.interface == answer.client.interface and len(at.address) == 4]
+    near = [rr for rr in records if any(address_in(rr.rdata, at.address, at.prefix) for at in nets)]
+    return near or records
+
+
+def _add_pointer(answer: DnsAnswer, name: bytes, key: bytes, records: list[LocalRecord]) -> bool:
+    """Answer a reverse question: interface names, ptr-record, hosts and leases, synth-domain."""
+    local = answer.state.local
+    reverse = dns_reverse_address(key)
+    address = reverse[0] if reverse is not None and reverse[1] else None
+    found = local.interface_reverse.get(address) if address is not None else None
+    if found is not None:
+        records = [found]
+    if not records and address is not None:
+        found = local.find_reverse(address)
+        if found is None:
+            target = next(filter(None, (synth_address_name(rule, address) for rule in local.synth)), None)
+            found = LocalRecord(TYPE_PTR, target, None, "config") if target is not None else None
+        records = [found] if found is not None else []
+    if not records:
+        return False
+    default = answer.state.config.local_ttl
+    for rr in records:
+        answer.records.append((name, rr.rrtype, default if rr.ttl is None else rr.ttl, rr.rdata))
+        if answer.state.log.queries:
+            if address is not None and rr.rrtype == TYPE_PTR:
+                answer.texts.append(f"{rr.source} {address_format(address)} is {dns_name_log(rr.rdata)}")
+            else:
+                answer.say(rr.source, name, f"<{rr_type_name(rr.rrtype)}>")
+    return True
+
+
+def _stale_window(config: Config) -> int:
+    return -1 if config.use_stale_cache is None else int(config.use_stale_cache)
+
+
+def _add_known(answer: DnsAnswer, name: bytes, key: bytes) -> bool:
+    """Add what the cache knows of the type asked for, positive or negative."""
+    rrtype = answer.query.rrtype
+    if rrtype == TYPE_ANY:
+        return False
+    entry = answer.state.cache.get(key, rrtype, answer.now, _stale_window(answer.state.config))
+    if entry is None:
+        return False
+    if entry.kind == CACHE_DATA:
+        if rrtype in answer.state.filters:
+            answer._use(entry)
+            answer.ede = EDE_FILTERED
+            answer.say("config", name, negative_text(False, rrtype))
+            return True
+        answer.add_cached(name, entry)
+    else:
+        answer.add_negative(name, entry)
+    return True
+
+
+def _next_alias(answer: DnsAnswer, name: bytes, key: bytes, use_cache: bool) -> bytes | None:
+    """Add the CNAME of `name`, ours or cached, and give its target."""
+    if answer.query.rrtype in (TYPE_CNAME, TYPE_ANY):
+        return None
+    aliases = answer.state.local.find(key, TYPE_CNAME)
+    if aliases:
+        answer.add_local(name, aliases[:1])
+        return aliases[0].rdata
+    if not use_cache:
+        return None
+    entry = answer.state.cache.get(key, TYPE_CNAME, answer.now, _stale_window(answer.state.config))
+    if entry is None or entry.kind != CACHE_DATA:
+        return None
+    answer.add_cached(name, entry)
+    return entry.records[0]
+
+
+def answer_filters(answer: DnsAnswer) -> bool:
+    """Answer empty what filterwin2k keeps from the outside."""
+    query = answer.query
+    if not answer.state.config.filterwin2k or query.rrclass != CLASS_IN:
+        return False
+    if query.rrtype == TYPE_SOA or (query.rrtype in (TYPE_SRV, TYPE_ANY) and b"_" in query.key):
+        answer_nodata(answer, query.name)
+        answer.say("config", query.name, "NODATA")
+        return True
+    return False
+
+
+def answer_private(answer: DnsAnswer) -> bool:
+    """Answer reverse questions for private addresses with NXDOMAIN (bogus-priv)."""
+    query, state = answer.query, answer.state
+    if not state.config.bogus_priv or query.rrtype not in (TYPE_PTR, TYPE_ANY) or query.rrclass != CLASS_IN:
+        return False
+    reverse = dns_reverse_address(query.key)
+    if reverse is None or not address_private(reverse[0], True):
+        return False
+    match = state.rules.match(query.key, query.rrtype)
+    if match.local or match.group is not state.rules.default:
+        return False
+    answer.rcode, answer.outcome = NXDOMAIN, "reply"
+    if state.log.queries:
+        answer.texts.append(f"config {address_format(reverse[0])} is NXDOMAIN")
+    return True
+
+
+def answer_rules(answer: DnsAnswer) -> bool:
+    """Follow address=, local= and server= to literals, to a refusal, or upstream."""
+    query, state = answer.query, answer.state
+    match = answer.match = state.rules.match(query.key, query.rrtype)
+    if match.v4 or match.v6:
+        _add_literals(answer, match)
+        return True
+    if match.local:
+        known = match.literals or state.local.exists(query.key)
+        _negative(answer, not known, match.domain)
+        return True
+    group = match.group
+    if group is state.rules.default and state.config.domain_needed and _dotless_address(query):
+        _negative(answer, not state.local.exists(query.key), query.name)
+        return True
+    assert group is not None
+    if not any(not server.looped for server in group.servers):
+        answer.lasting = False
+        return answer.refuse(REFUSED, EDE_NOT_READY)
+    answer.group, answer.outcome = group, "forward"
+    return True
+
+
+def _dotless_address(query: DnsQuery) -> bool:
+    """Tell whether an address is asked for a name of one label."""
+    return query.rrtype in (TYPE_A, TYPE_AAAA, TYPE_ANY) and len(query.key) > 1 and query.key[0] + 2 == len(query.key)
+
+
+def _negative(answer: DnsAnswer, nxdomain: bool, owner: bytes) -> None:
+    answer.outcome, answer.aa = "reply", False
+    answer.say("config", answer.query.name, negative_text(nxdomain, answer.query.rrtype))
+    if nxdomain:
+        answer.rcode = NXDOMAIN
+    else:
+        answer_nodata(answer, owner or answer.query.name)
+
+
+def _add_literals(answer: DnsAnswer, match: DomainMatch) -> None:
+    rrtype = answer.query.rrtype
+    ttl = answer.state.config.local_ttl
+    for kind, addresses in ((TYPE_A, match.v4), (TYPE_AAAA, match.v6)):
+        if rrtype in (kind, TYPE_ANY):
+            for address in addresses:
+                answer.records.append((answer.query.name, kind, ttl, address))
+                answer.say("config", answer.query.name, address_format(address))
+    answer.outcome = "reply"
+
+
+# ==============================================================================
+# 52 DNS authority
+#
+# Zones that are served authoritatively (auth-zone, auth-server): on interfaces
+# that do nothing else, and in local mode for everybody; and DNS_ANSWERERS, the
+# whole path of a query.
+#
+# Uses 10 15 20 21 22 30 40 51
+# ==============================================================================
+
+
+def _zone_of(answer: DnsAnswer, key: bytes) -> AuthZone | None:
+    """Find the zone that `key` (lower case) lies in."""
+    for zone in answer.state.config.auth_zone:
+        if dns_name_under(key, zone.domain.lower()):
+            return zone  # type: ignore[no-any-return]
+    return None
+
+
+def _zone_subnets(answer: DnsAnswer, zone: AuthZone) -> list[Network]:
+    """Give the zone's subnets, those of its interfaces included."""
+    subnets = list(zone.subnets)
+    for name, families in zone.interfaces:
+        for at in answer.state.interfaces:
+            same = at.interface.startswith(name[:-1]) if name.endswith("*") else at.interface == name
+            if same and families in (0, 4 if len(at.address) == 4 else 6):
+                subnets.append(Network(at.address, at.prefix))
+    return subnets
+
+
+def _zone_admits(answer: DnsAnswer, zone: AuthZone, address: bytes) -> bool:
+    """Tell whether an address may be shown in `zone`: inside its subnets, outside its excludes."""
+    if any(address_in(address, net.address, net.prefix) for net in zone.excludes):
+        return False
+    subnets = _zone_subnets(answer, zone)
+    return not (zone.subnets or zone.interfaces) or any(address_in(address, net.address, net.prefix) for net in subnets)
+
+
+def _zone_records(answer: DnsAnswer, zone: AuthZone, key: bytes, rrtype: int) -> list[LocalRecord]:
+    """Find what the zone has for a name and type; addresses are filtered by subnet."""
+    records = answer.state.local.find(key, rrtype)
+    return [rr for rr in records if rr.rrtype not in (TYPE_A, TYPE_AAAA) or _zone_admits(answer, zone, rr.rdata)]
+
+
+def _zone_alias(answer: DnsAnswer, zone: AuthZone, key: bytes) -> bytes | None:
+    """Find the target of a cname in the zone, wildcards included; a target without a dot is in the zone."""
+    local = answer.state.local
+    found = local.find(key, TYPE_CNAME)
+    if not found and not local.exists(key) and key[0]:
+        found = local.find(b"\1*" + key[1 + key[0] :], TYPE_CNAME)
+    if not found:
+        return None
+    target = found[0].rdata
+    return target if dns_name_labels(target) > 1 else target[:-1] + zone.domain
+
+
+def _zone_soa(answer: DnsAnswer, zone: AuthZone) -> bytes:
+    config = answer.state.config
+    server = config.auth_server.name if config.auth_server is not None else zone.domain
+    soa = config.auth_soa
+    serial = soa.serial if soa is not None and soa.serial else answer.state.serial
+    master = soa.hostmaster if soa is not None and soa.hostmaster else b"\x0ahostmaster" + server
+    refresh, retry, expiry = (
+        (soa.refresh, soa.retry, soa.expiry) if soa is not None else (SOA_REFRESH, SOA_RETRY, SOA_EXPIRE)
+    )
+    return rdata_soa(server, master, serial, refresh, retry, expiry, config.auth_ttl)
+
+
+def _zone_servers(answer: DnsAnswer, reverse: bool) -> list[bytes]:
+    """Name the zone's servers: ourselves when there are interfaces for it, then the secondaries (not for reverse zones)."""
+    config = answer.state.config
+    rule = config.auth_server
+    own = [rule.name] if rule is not None and (rule.interfaces or rule.addresses) else []
+    return own + ([] if reverse else list(config.auth_sec_servers))
+
+
+def _answer_authority(answer: DnsAnswer) -> bool:
+    """Answer from auth-zone: everything on an authoritative interface, names of the zones elsewhere."""
+    query, config = answer.query, answer.state.config
+    outside = answer.client.auth
+    if not outside and (not config.auth_zone or config.localise_queries or query.rrclass != CLASS_IN):
+        return False
+    if outside:
+        answer.ra, answer.lasting = False, False
+        if query.rrclass != CLASS_IN:
+            return answer.refuse(REFUSED)
+    if query.rrtype == TYPE_PTR and (reverse := dns_reverse_address(query.key)) is not None and reverse[1]:
+        return _authority_pointer(answer, reverse[0], outside)
+    zone = _zone_of(answer, query.key)
+    if zone is None or (not outside and query.rrtype == TYPE_DS and query.key == zone.domain.lower()):
+        return answer.refuse(REFUSED) if outside else False
+    _authority_name(answer, zone, outside)
+    return True
+
+
+def _authority_pointer(answer: DnsAnswer, address: bytes, outside: bool) -> bool:
+    zones = [
+        z for z in answer.state.config.auth_zone if (z.subnets or z.interfaces) and _zone_admits(answer, z, address)
+    ]
+    if not zones:
+        return answer.refuse(REFUSED) if outside else False
+    local = answer.state.local
+    found = local.interface_reverse.get(address) or local.find_reverse(address)
+    zone = zones[0]
+    if found is not None and any(dns_name_under(found.rdata.lower(), one.domain.lower()) for one in zones):
+        _authority_add(answer, answer.query.name, [found])
+    elif found is not None and dns_name_labels(found.rdata) == 1:
+        _authority_add(
+            answer, answer.query.name, [LocalRecord(TYPE_PTR, found.rdata[:-1] + zone.domain, None, found.source)]
+        )
+    elif not outside:
+        return False
+    else:
+        answer.rcode = NXDOMAIN
+    _authority_close(answer, zone, outside, reverse=True)
+    return True
+
+
+def _authority_name(answer: DnsAnswer, zone: AuthZone, outside: bool) -> None:
+    """Answer for a name in `zone`, following its aliases inside the zone."""
+    query = answer.query
+    name, key = query.name, query.key
+    for _ in range(DNS_CHAIN_MAX):
+        if key == zone.domain.lower():
+            _authority_apex(answer, zone, name)
+        records = _zone_records(answer, zone, key, query.rrtype)
+        if records:
+            _authority_add(answer, name, records)
+            break
+        target = _zone_alias(answer, zone, key) if query.rrtype != TYPE_CNAME else None
+        if target is None or not dns_name_under(target.lower(), zone.domain.lower()):
+            if target is not None:
+                _authority_add(answer, name, [LocalRecord(TYPE_CNAME, target, None, "config")])
+            break
+        _authority_add(answer, name, [LocalRecord(TYPE_CNAME, target, None, "config")])
+        name, key = target, target.lower()
+    if not answer.records and key != zone.domain.lower() and not answer.state.local.exists(key):
+        answer.rcode = NXDOMAIN
+    _authority_close(answer, zone, outside)
+
+
+def _authority_apex(answer: DnsAnswer, zone: AuthZone, name: bytes) -> None:
+    ttl, rrtype = answer.state.config.auth_ttl, answer.query.rrtype
+    if rrtype in (TYPE_SOA, TYPE_ANY, TYPE_AXFR):
+        answer.records.append((name, TYPE_SOA, ttl, _zone_soa(answer, zone)))
+        answer.say("auth", name, "<SOA>")
+    if rrtype in (TYPE_NS, TYPE_ANY, TYPE_AXFR):
+        for server in _zone_servers(answer, False):
+            answer.records.append((name, TYPE_NS, ttl, server))
+            answer.say("auth", name, "<NS>")
+
+
+def _authority_add(answer: DnsAnswer, name: bytes, records: Sequence[LocalRecord]) -> None:
+    ttl = answer.state.config.auth_ttl
+    for rr in records:
+        answer.records.append((name, rr.rrtype, ttl, rr.rdata))
+        for text in rdata_log(rr.rdata, rr.rrtype):
+            answer.say("auth", name, text)
+
+
+def _authority_close(answer: DnsAnswer, zone: AuthZone, outside: bool, reverse: bool = False) -> None:
+    """Finish an authoritative answer: SOA below a negative one, NS below a positive one, nothing in local mode."""
+    answer.outcome = "reply"
+    if not answer.records:
+        answer.say("auth", answer.query.name, negative_text(answer.rcode == NXDOMAIN, answer.query.rrtype))
+    if not outside:
+        answer.aa = False
+        return
+    ttl = answer.state.config.auth_ttl
+    if not answer.records:
+        answer.authority.append((zone.domain, TYPE_SOA, ttl, _zone_soa(answer, zone)))
+    elif answer.query.rrtype not in (TYPE_NS, TYPE_ANY, TYPE_AXFR):
+        for server in _zone_servers(answer, reverse):
+            answer.authority.append((zone.domain, TYPE_NS, ttl, server))
+
+
+def _answer_transfer(answer: DnsAnswer) -> bool:
+    """Give a whole zone in one message to a secondary (AXFR by TCP), or ignore the request."""
+    query, config = answer.query, answer.state.config
+    zone = _zone_of(answer, query.key) if query.rrtype == TYPE_AXFR and answer.client.auth else None
+    if zone is None or query.key != zone.domain.lower():
+        return False
+    peers = {str(peer) for peer in config.auth_peer}
+    if (
+        (peers and answer.client.address not in peers)
+        or not (peers or config.auth_sec_servers)
+        or not answer.client.tcp
+    ):
+        answer.state.log.complain(
+            ("axfr", answer.client.address), f"ignoring zone transfer request from {answer.client.address}"
+        )
+        answer.outcome = "silence"
+        return True
+    answer.ra, answer.lasting, answer.outcome = False, False, "reply"
+    _authority_apex(answer, zone, zone.domain)
+    local = answer.state.local
+    for key in [*local.names, *local.interface_names]:
+        if dns_name_under(key, zone.domain.lower()):
+            _authority_add(answer, key, _zone_records(answer, zone, key, TYPE_ANY))
+    answer.records.append((zone.domain, TYPE_SOA, config.auth_ttl, _zone_soa(answer, zone)))
+    return True
+
+
+DNS_ANSWERERS: tuple[Callable[[DnsAnswer], bool], ...] = (
+    _answer_transfer,
+    _answer_authority,
+    answer_loop_probe,
+    answer_foreign,
+    answer_records,
+    answer_filters,
+    answer_private,
+    answer_rules,
+)
+
+
+def dns_answer(query: DnsQuery, client: DnsClient, state: DnsState, now: float) -> DnsAnswer:
+    """Decide on `query`: the result's `outcome` is "reply", "silence" or "forward"."""
+    answer = DnsAnswer(query, client, state, now)
+    for answerer in DNS_ANSWERERS:
+        if answerer(answer):
+            break
+    return answer
+
+
+# ==============================================================================
+# 53 DNS replies
+#
+# The question as it goes upstream, and what is done with the reply before any
+# client sees it: DNS_REVIEWERS is the path, in order.
+#
+# Uses 10 15 20 21 22 30 40 41 42 51
+# ==============================================================================
+
+
+def forward_query(query: DnsQuery, config: Config, options: Sequence[tuple[int, bytes]] = ()) -> bytes:
+    """Make the message for the upstreams, without its id: the client's flags and question, and EDNS of our own.
+
+    `options` are EDNS options that were decided for this client.  A signed query
+    goes as it is (RFC 8945 s.5.5).
+    """
+    if query.signed:
+        return query.wire[2:]
+    question = query.wire[DNS_HEADER_SIZE : query.question_end]
+    flags = query.flags & (FLAG_RD | FLAG_AD | FLAG_CD)
+    return struct.pack("!5H", flags, 1, 0, 0, 1) + question + edns_pack(config.edns_packet_max, query.do, options)
+
+
+def forward_options(query: DnsQuery, client: DnsClient, config: Config) -> list[tuple[int, bytes]]:
+    """Choose the EDNS options to send upstream: the client's, less what is stripped, plus what is added.
+
+    Cookies are for one hop (RFC 7873) and stay here.
+    """
+    if not query.options and config.add_mac is None and config.add_subnet is None and config.add_cpe_id is None:
+        return []
+    strip = {EDNS_COOKIE}
+    if config.strip_mac:
+        strip |= {EDNS_MAC, EDNS_MAC_TEXT}
+    if config.strip_subnet:
+        strip.add(EDNS_SUBNET)
+    options = [option for option in query.options if option[0] not in strip]
+    present = {code for code, _ in options}
+    if config.add_mac is not None:
+        added = _mac_option(client.mac() if client.mac is not None else b"", config.add_mac)
+        if added is not None and added[0] not in present:
+            options.append(added)
+    if config.add_cpe_id is not None:
+        options = [option for option in options if option[0] != EDNS_CPE_ID]
+        options.append((EDNS_CPE_ID, config.add_cpe_id.encode()))
+    if config.add_subnet is not None and EDNS_SUBNET not in present:
+        options.append((EDNS_SUBNET, _subnet_option(address_parse(client.address) or b"\0" * 4, config.add_subnet)))
+    return options
+
+
+def _mac_option(mac: bytes, form: str) -> tuple[int, bytes] | None:
+    if not mac:
+        return None
+    if form == "raw":
+        return EDNS_MAC, mac
+    text = ":".join(f"{octet:02x}" for octet in mac).encode()
+    return EDNS_MAC_TEXT, text if form == "text" else binascii.b2a_base64(mac, newline=False)
+
+
+def _subnet_option(address: bytes, rule: AddSubnet) -> bytes:
+    length, fixed = (rule.v4_len, rule.v4_addr) if len(address) == 4 else (rule.v6_len, rule.v6_addr)
+    if fixed is not None:
+        address = fixed
+    bits = len(address) * 8
+    value = int.from_bytes(address, "big") >> (bits - length) << (bits - length)
+    kept = value.to_bytes(len(address), "big")[: (length + 7) // 8]
+    return struct.pack("!HBB", 1 if len(address) == 4 else 2, length, 0) + kept
+
+
+def reply_failed(reply: DnsReply) -> bool:
+    """Tell whether log-queries=only_failed wants to see this reply."""
+    return reply.flags & 15 != NOERROR or not reply.message.answers
+
+
+class DnsReply:
+    """A reply under review.
+
+    Reviewers read `message`, may change its sections (then `rebuild`), set
+    `ede`, or end it with `drop` (as if it had not come).  `texts` are lines for
+    the query log.
+    """
+
+    __slots__ = (
+        "message",
+        "query",
+        "state",
+        "now",
+        "server",
+        "sent",
+        "drop",
+        "rebuild",
+        "ede",
+        "aa",
+        "flags",
+        "texts",
+        "cacheable",
+        "truncated",
+    )
+
+    def __init__(
+        self,
+        message: DnsMessage,
+        query: DnsQuery,
+        state: DnsState,
+        now: float,
+        server: Upstream,
+        sent: Sequence[tuple[int, bytes]],
+    ) -> None:
+        self.message = message
+        self.query = query
+        self.state = state
+        self.now = int(now)
+        self.server = server
+        self.sent = sent
+        self.drop = False
+        self.rebuild = False
+        self.ede = -1
+        self.aa = False
+        self.flags = message.flags
+        self.texts: list[str] = []
+        self.truncated = False
+        self.cacheable = (
+            query.rrclass == CLASS_IN
+            and not query.flags & FLAG_CD
+            and not query.do
+            and not message.flags & FLAG_TC
+            and bool(message.flags & FLAG_RA)
+            and cacheable_query(query, state.config)
+        )
+
+    def empty(self, rcode: int, ede: int) -> None:
+        """Throw all records away and answer `rcode`."""
+        message = self.message
+        message.answers, message.authority, message.additional = [], [], []
+        self.flags = self.flags & ~15 | rcode
+        self.rebuild, self.ede = True, ede
+
+    def say(self, name: bytes, value: str, source: str = "reply") -> None:
+        """Note a line for the query log."""
+        if self.state.log.queries:
+            self.texts.append(f"{source} {dns_name_log(name)} is {value}")
+
+    def pack(self, query: DnsQuery, tcp: bool) -> bytes:
+        """Make the message for the client that asked `query`."""
+        message = self.message
+        flags = self.flags & 15 | FLAG_QR | query.flags & (FLAG_RD | FLAG_CD) | FLAG_RA
+        flags |= self.flags & (FLAG_TC | FLAG_AA) | (FLAG_AA if self.aa else 0)
+        if self.state.config.proxy_dnssec:
+            flags |= self.flags & FLAG_AD
+        opt = self._opt(query)
+        question = query.wire[DNS_HEADER_SIZE : query.question_end]
+        straight = not self.rebuild and (message.opt is None or message.opt.end == message.end)
+        if straight:
+            body = message.wire[message.question_end : message.opt.start if message.opt is not None else message.end]
+            counts = (1, len(message.answers), len(message.authority), len(message.additional) + (1 if opt else 0))
+            wire = query.id + struct.pack("!5H", flags, *counts) + question + body + opt
+        else:
+            wire = self._rebuilt(query, flags, question, opt)
+        if len(wire) > reply_limit(query, tcp, self.state.udp_max):
+            self.truncated = True
+            counts = (1, 0, 0, 1 if opt else 0)
+            wire = query.id + struct.pack("!5H", flags | FLAG_TC, *counts) + question + opt
+        return wire
+
+    def _rebuilt(self, query: DnsQuery, flags: int, question: bytes, opt: bytes) -> bytes:
+        message = self.message
+        writer = DnsWriter(question, query.name)
+        for number, section in enumerate((message.answers, message.authority, message.additional), 1):
+            for rr in section:
+                writer.add(number, rr.name, rr.rrtype, rr.rrclass, rr.ttl, rr.rdata)
+        if opt:
+            writer.add_raw(3, opt)
+        return writer.finish(query.id, flags)
+
+    def _opt(self, query: DnsQuery) -> bytes:
+        if not query.udp_size:
+            return b""
+        theirs = self.message.opt
+        options: list[tuple[int, bytes]] = []
+        if theirs is not None:
+            options = [option for option in edns_options_unpack(theirs.rdata) if option[0] != EDNS_COOKIE]
+            if self.ede >= 0:
+                options.append((EDNS_EDE, self.ede.to_bytes(2, "big")))
+        high = theirs.ttl >> 24 if theirs is not None else 0
+        return edns_pack(self.state.udp_max, query.do, options, high)
+
+
+def _review_subnet(reply: DnsReply) -> None:
+    """Drop a reply whose client-subnet is not the one that was sent (RFC 7871 s.7.3)."""
+    config, opt = reply.state.config, reply.message.opt
+    if config.add_subnet is None or opt is None:
+        return
+    theirs = next((data for code, data in edns_options_unpack(opt.rdata) if code == EDNS_SUBNET), None)
+    if theirs is None or len(theirs) < 4:
+        return
+    ours = next((data for code, data in reply.sent if code == EDNS_SUBNET), None)
+    if ours is not None and (theirs[:3] != ours[:3] or theirs[4:] != ours[4:]):
+        reply.drop = True
+
+
+def _review_recursion(reply: DnsReply) -> None:
+    """Complain of a server that will not recurse for us."""
+    flags, message = reply.flags, reply.message
+    if not flags & FLAG_RA and flags & 15 == NOERROR and not message.answers and reply.query.flags & FLAG_RD:
+        reply.state.log.complain(
+            ("recursion", reply.server.text), f"nameserver {reply.server.text} refused to do a recursive query"
+        )
+
+
+def _review_addresses(reply: DnsReply) -> None:
+    """Apply ignore-address and bogus-nxdomain."""
+    config = reply.state.config
+    if not (config.ignore_address or config.bogus_nxdomain) or reply.message.rcode != NOERROR:
+        return
+    for rr in reply.message.answers:
+        if rr.rrtype not in (TYPE_A, TYPE_AAAA) or rr.rrclass != CLASS_IN:
+            continue
+        if any(address_in(rr.rdata, net.address, net.prefix) for net in config.ignore_address):
+            reply.drop = True
+            return
+        if any(address_in(rr.rdata, net.address, net.prefix) for net in config.bogus_nxdomain):
+            _bogus(reply, rr)
+            return
+
+
+def _bogus(reply: DnsReply, rr: DnsRecord) -> None:
+    name = reply.query.key
+    reply.empty(NXDOMAIN, EDE_BLOCKED)
+    if reply.cacheable and rr.ttl:
+        ttl = cache_ttl(rr.ttl, reply.state.config)
+        reply.state.cache.put([CacheEntry(name, reply.query.rrtype, CACHE_NXDOMAIN, (), ttl, reply.now)], reply.now)
+    reply.cacheable = False
+    reply.say(name, "NXDOMAIN")
+
+
+def _review_alias(reply: DnsReply) -> None:
+    """Translate addresses as `alias` says."""
+    rules = reply.state.config.alias
+    if not rules:
+        return
+    for rr in reply.message.answers + reply.message.additional:
+        if rr.rrtype != TYPE_A or rr.rrclass != CLASS_IN or len(rr.rdata) != 4:
+            continue
+        value = int.from_bytes(rr.rdata, "big")
+        for rule in reversed(rules):
+            if rule.first <= value <= rule.last:
+                translated = (
+                    rule.new & rule.mask | value & ~rule.mask
+                    if rule.first == rule.last or rule.mask != 0xFFFFFFFF
+                    else rule.new
+                )
+                rr.rdata = (translated & 0xFFFFFFFF).to_bytes(4, "big")
+                reply.rebuild = True
+                break
+
+
+def _review_rebind(reply: DnsReply) -> None:
+    """Empty a reply that maps a name to a private address (stop-dns-rebind)."""
+    config, query = reply.state.config, reply.query
+    if not config.stop_dns_rebind or query.rrtype not in (TYPE_A, TYPE_AAAA):
+        return
+    if any(_rebind_exempt(query.key, domain) for domain in config.rebind_domain_ok):
+        return
+    for rr in reply.message.answers:
+        if (
+            rr.rrtype == query.rrtype
+            and rr.rrclass == CLASS_IN
+            and address_private(rr.rdata, not config.rebind_localhost_ok)
+        ):
+            reply.state.log.complain(
+                ("rebind", query.key), f"possible DNS-rebind attack detected: {dns_name_log(query.key)}"
+            )
+            reply.empty(NOERROR, EDE_BLOCKED)
+            reply.cacheable = False
+            return
+
+
+def _rebind_exempt(key: bytes, domain: bytes) -> bool:
+    if domain == b"":
+        return len(key) > 1 and key[0] + 2 == len(key)
+    return dns_name_under(key, domain.lower())
+
+
+def _review_existence(reply: DnsReply) -> None:
+    """Turn NXDOMAIN for a name that we know, or that is above one, into an empty answer."""
+    if reply.flags & 15 != NXDOMAIN:
+        return
+    key, state = reply.query.key, reply.state
+    if state.local.exists(key) or state.rules.match(key, TYPE_ANY).literals:
+        reply.flags = reply.flags & ~15
+        reply.aa = True
+
+
+def cache_ttl(ttl: int, config: Config) -> int:
+    """Bound a TTL for the cache: max-ttl, max-cache-ttl, then min-cache-ttl."""
+    for limit in (config.max_ttl, config.max_cache_ttl):
+        if limit:
+            ttl = min(ttl, limit)
+    return max(ttl, min(config.min_cache_ttl or 0, MIN_CACHE_TTL_MAX))
+
+
+_ALWAYS_CACHED = frozenset((TYPE_A, TYPE_AAAA, TYPE_PTR, TYPE_SRV))
+
+
+def _review_remember(reply: DnsReply) -> None:
+    """Log the reply, and keep what may be kept: the alias chain from the question, its end, nothing else."""
+    message, query, config = reply.message, reply.query, reply.state.config
+    rcode = reply.flags & 15
+    if reply.ede == EDE_BLOCKED:
+        return
+    if rcode not in (NOERROR, NXDOMAIN):
+        if reply.state.log.queries:
+            reply.texts.append(f"reply error is {RCODE_TEXTS.get(rcode, str(rcode))}")
+        return
+    if reply.flags & FLAG_TC and reply.state.log.queries:
+        reply.texts.append("reply is truncated")
+    if query.rrclass != CLASS_IN:
+        return
+    entries, end = _chain(reply)
+    found = [
+        rr for rr in message.answers if rr.rrtype == query.rrtype and rr.rrclass == CLASS_IN and rr.name.lower() == end
+    ]
+    if found and query.rrtype != TYPE_CNAME:
+        _log_records(reply, end, found)
+        kept = query.rrtype in _ALWAYS_CACHED or query.rrtype in config.cache_rr or TYPE_ANY in config.cache_rr
+        if kept and query.rrtype != TYPE_ANY:
+            ttl = cache_ttl(min(rr.ttl for rr in found), config)
+            rdatas = tuple(dict.fromkeys(rr.rdata for rr in found))
+            entries.append(CacheEntry(end, query.rrtype, CACHE_DATA, rdatas, ttl, reply.now))
+            _keep(reply, entries)
+    elif not found and query.rrtype not in (TYPE_ANY, TYPE_CNAME):
+        _negative_reply(reply, entries, end, rcode == NXDOMAIN)
+
+
+def _chain(reply: DnsReply) -> tuple[list[CacheEntry], bytes]:
+    """Follow the CNAMEs of the answer from the question: cache entries for them, and the name at the end."""
+    entries: list[CacheEntry] = []
+    query, config = reply.query, reply.state.config
+    end = query.key
+    if query.rrtype in (TYPE_CNAME, TYPE_ANY):
+        for rr in reply.message.answers:
+            _log_records(reply, rr.name.lower(), [rr])
+        return entries, end
+    aliases = {
+        rr.name.lower(): rr for rr in reply.message.answers if rr.rrtype == TYPE_CNAME and rr.rrclass == CLASS_IN
+    }
+    while len(entries) <= DNS_CNAMES_MAX:
+        alias = aliases.pop(end, None)
+        if alias is None:
+            break
+        reply.say(end, "<CNAME>")
+        entries.append(CacheEntry(end, TYPE_CNAME, CACHE_DATA, (alias.rdata,), cache_ttl(alias.ttl, config), reply.now))
+        end = alias.rdata.lower()
+    if len(entries) > DNS_CNAMES_MAX:
+        reply.cacheable = False
+    return entries, end
+
+
+def _log_records(reply: DnsReply, name: bytes, records: Sequence[DnsRecord]) -> None:
+    if not reply.state.log.queries:
+        return
+    for rr in records:
+        if rr.rrtype == TYPE_PTR and (reverse := dns_reverse_address(name)) is not None and reverse[1]:
+            reply.texts.append(f"reply {address_format(reverse[0])} is {dns_name_log(rr.rdata)}")
+            continue
+        for text in rdata_log(rr.rdata, rr.rrtype):
+            reply.say(name, text)
+
+
+def _negative_reply(reply: DnsReply, entries: list[CacheEntry], end: bytes, nxdomain: bool) -> None:
+    config, query = reply.state.config, reply.query
+    reply.say(end, negative_text(nxdomain, query.rrtype))
+    soa = next(
+        (
+            rr
+            for rr in reply.message.authority
+            if rr.rrtype == TYPE_SOA and dns_name_under(end, rr.name.lower()) and len(rr.rdata) >= 22
+        ),
+        None,
+    )
+    if config.no_negcache or (soa is None and not config.neg_ttl):
+        return
+    ttl = config.neg_ttl if soa is None else min(soa.ttl, int.from_bytes(soa.rdata[-4:], "big"))
+    entry = CacheEntry(
+        end, query.rrtype, CACHE_NXDOMAIN if nxdomain else CACHE_NODATA, (), cache_ttl(ttl, config), reply.now
+    )
+    if soa is not None:
+        entry.soa = (soa.name, soa.rdata, soa.ttl)
+    entries.append(entry)
+    _keep(reply, entries)
+
+
+def _keep(reply: DnsReply, entries: list[CacheEntry]) -> None:
+    """Put all entries into the cache, or none: not beside data of our own, not without time to live."""
+    if not reply.cacheable:
+        return
+    if reply.state.config.use_stale_cache is None and not all(entry.ttl for entry in entries):
+        return
+    if any(reply.state.local.has_data(entry.name, entry.rrtype) for entry in entries if entry.kind == CACHE_DATA):
+        return
+    reply.state.cache.put(entries, reply.now)
+
+
+def _review_filters(reply: DnsReply) -> None:
+    """Take the record types of filter-rr out of the answer."""
+    filters, query, message = reply.state.filters, reply.query, reply.message
+    if not filters or query.rrclass != CLASS_IN or not message.answers:
+        return
+    if query.rrtype == TYPE_ANY and TYPE_ANY in filters:
+        kept = [rr for rr in message.answers if rr.rrtype in (TYPE_A, TYPE_AAAA, TYPE_MX, TYPE_CNAME)]
+    else:
+        kept = [rr for rr in message.answers if rr.rrtype not in filters]
+    if len(kept) == len(message.answers):
+        return
+    message.answers = kept
+    reply.rebuild, reply.ede = True, EDE_FILTERED
+    if query.rrtype in filters:
+        reply.texts = []
+        reply.say(query.key, negative_text(False, query.rrtype), "config")
+
+
+def _review_ttl(reply: DnsReply) -> None:
+    """Show no TTL above max-ttl."""
+    limit = reply.state.config.max_ttl
+    if not limit:
+        return
+    for section in (reply.message.answers, reply.message.authority, reply.message.additional):
+        for rr in section:
+            if rr.ttl > limit:
+                rr.ttl = limit
+                reply.rebuild = True
+
+
+DNS_REVIEWERS: tuple[Callable[[DnsReply], None], ...] = (
+    _review_subnet,
+    _review_recursion,
+    _review_addresses,
+    _review_alias,
+    _review_rebind,
+    _review_existence,
+    _review_remember,
+    _review_filters,
+    _review_ttl,
+)
+
+
+def dns_review(
+    message: DnsMessage,
+    query: DnsQuery,
+    state: DnsState,
+    now: float,
+    server: Upstream,
+    sent: Sequence[tuple[int, bytes]] = (),
+) -> DnsReply:
+    """Review a reply to `query` from `server`, to whom EDNS options `sent` went; the result packs itself for each client."""
+    reply = DnsReply(message, query, state, now, server, sent)
+    for reviewer in DNS_REVIEWERS:
+        reviewer(reply)
+        if reply.drop:
+            break
+    return reply
+
+
+# ==============================================================================
+# 60 Operating system
+#
+# Files, interfaces, log sinks, privileges: everything that is Linux and nothing
+# that is a protocol of ours.  Works without /proc and /sys (netlink instead).
+#
+# Uses 10 11 13 40
+# ==============================================================================
+
+# Constants that the socket module lacks on some Python versions; the same on every Linux architecture.
+IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
+_RTM_GETLINK, _RTM_GETADDR, _RTM_GETNEIGH = 18, 22, 30
+_RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWNEIGH, _NLMSG_DONE, _NLMSG_ERROR = 16, 20, 28, 3, 2
+_NLM_REQUEST_DUMP = 0x301
+_RTMGRP = 0x1 | 0x10 | 0x100  # links, IPv4 addresses, IPv6 addresses
+_IFF_UP, _IFF_LOOPBACK = 0x1, 0x8
+_IFA_TEMPORARY, _IFA_DADFAILED, _IFA_DEPRECATED, _IFA_TENTATIVE = 0x01, 0x08, 0x20, 0x40
+
+
+class SystemSource:
+    """The file system and the user database, as section 33 wants them.
+
+    Relative paths keep the meaning that they had at the start, also after the
+    daemon has gone to the root directory.
+    """
+
+    _base = os.getcwd()
+
+    def _path(self, path: str) -> str:
+        return os.path.join(self._base, path)
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """Give a file in chunks; OSError when it cannot be opened or read."""
+        with open(self._path(path), "rb", buffering=0) as file:
+            while chunk := file.read(CONFIG_CHUNK):
+                yield chunk
+
+    def identity(self, path: str) -> tuple[int, int]:
+        """Give what tells two files apart: device and inode."""
+        status = os.stat(self._path(path))
+        return status.st_dev, status.st_ino
+
+    def listdir(self, path: str) -> list[str]:
+        """List a directory, unsorted."""
+        return os.listdir(self._path(path))
+
+    def is_file(self, path: str) -> bool:
+        """Tell whether `path` is a regular file."""
+        return os.path.isfile(self._path(path))
+
+    def is_dir(self, path: str) -> bool:
+        """Tell whether `path` is a directory."""
+        return os.path.isdir(self._path(path))
+
+    def run(self, command: str) -> tuple[int, bytes]:
+        """Run a shell command; give its exit code and its output."""
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if not pid:
+            os.dup2(writer, 1)
+            os.closerange(3, 256)
+            try:
+                os.execv("/bin/sh", ["sh", "-c", command])
+            finally:
+                os._exit(127)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as stream:
+            output = stream.read()
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output
+
+    def stdin(self) -> bytes:
+        """Read standard input to its end."""
+        return sys.stdin.buffer.read()
+
+    def user_exists(self, name: str) -> bool:
+        """Tell whether there is a user `name`."""
+        return user_find(name) is not None
+
+    def group_exists(self, name: str) -> bool:
+        """Tell whether there is a group `name`."""
+        return group_find(name) is not None
+
+
+def user_find(name: str) -> tuple[int, int] | None:
+    """Find a user's id and primary group."""
+    try:
+        entry = pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        return None
+    return entry.pw_uid, entry.pw_gid
+
+
+def group_find(name: str) -> int | None:
+    """Find a group's id."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except (KeyError, ValueError):
+        return None
+
+
+def directory_files(path: str) -> list[str]:
+    """List the files of a hosts directory: no dot files, no `~` at the end, no `#...#`; sorted."""
+    names = [
+        name
+        for name in os.listdir(path)
+        if not (name.startswith(".") or name.endswith("~") or (name.startswith("#") and name.endswith("#")))
+    ]
+    return [full for full in (os.path.join(path, name) for name in sorted(names)) if os.path.isfile(full)]
+
+
+def error_text(error: OSError) -> str:
+    """Give the system's words for an error."""
+    return error.strerror or str(error)
+
+
+# --- netlink ---
+
+
+def _netlink_dump(kind: int, family: int) -> list[tuple[int, bytes]]:
+    """Ask the kernel for all objects of a kind: (message type, payload) pairs; empty where netlink is refused."""
+    out: list[tuple[int, bytes]] = []
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0) as sock:
+            sock.bind((0, 0))
+            sock.settimeout(2.0)
+            sock.send(struct.pack("=IHHII", 32, kind, _NLM_REQUEST_DUMP, 1, 0) + struct.pack("=B15x", family))
+            while True:
+                data = sock.recv(1 << 17)
+                pos = 0
+                while pos + 16 <= len(data):
+                    length, message, _, _, _ = struct.unpack_from("=IHHII", data, pos)
+                    if message in (_NLMSG_DONE, _NLMSG_ERROR) or length < 16:
+                        return out
+                    out.append((message, data[pos + 16 : pos + length]))
+                    pos += length + 3 & ~3
+    except OSError:
+        return out
+
+
+def _attributes(data: bytes, pos: int) -> dict[int, bytes]:
+    out = {}
+    while pos + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, pos)
+        if length < 4:
+            break
+        out[kind & 0x3FFF] = data[pos + 4 : pos + length]
+        pos += length + 3 & ~3
+    return out
+
+
+def interfaces_read() -> tuple[InterfaceAddress, ...]:
+    """Read the addresses of all interfaces that are up."""
+    links: dict[int, tuple[str, int]] = {}
+    for message, data in _netlink_dump(_RTM_GETLINK, 0):
+        if message == _RTM_NEWLINK and len(data) >= 16:
+            _, _, index, flags = struct.unpack_from("=BxHiI", data)
+            links[index] = (_attributes(data, 16).get(3, b"").rstrip(b"\0").decode("utf-8", "replace"), flags)
+    out = []
+    for message, data in _netlink_dump(_RTM_GETADDR, 0):
+        if message != _RTM_NEWADDR or len(data) < 8:
+            continue
+        family, prefix, flags, _, index = struct.unpack_from("=BBBBI", data)
+        attributes = _attributes(data, 8)
+        address = attributes.get(2, attributes.get(1, b""))
+        name, link_flags = links.get(index, ("", 0))
+        if len(address) not in (4, 16) or not name or not link_flags & _IFF_UP:
+            continue
+        if 8 in attributes:
+            flags = int.from_bytes(attributes[8], sys.byteorder)
+        permanent = len(address) == 4 or not flags & (
+            _IFA_TEMPORARY | _IFA_DADFAILED | _IFA_DEPRECATED | _IFA_TENTATIVE
+        )
+        label = attributes.get(3, b"").rstrip(b"\0").decode("utf-8", "replace")
+        out.append(InterfaceAddress(name, index, address, prefix, permanent, bool(link_flags & _IFF_LOOPBACK), label))
+    return tuple(out)
+
+
+def neighbour_mac(address: bytes) -> bytes:
+    """Look an address up in the kernel's neighbour table; b"" when it is not there."""
+    family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
+    for message, data in _netlink_dump(_RTM_GETNEIGH, family):
+        if message == _RTM_NEWNEIGH and len(data) >= 12:
+            attributes = _attributes(data, 12)
+            if attributes.get(1) == address:
+                return attributes.get(2, b"")
+    return b""
+
+
+def netlink_monitor() -> socket.socket | None:
+    """Open a socket that becomes readable when interfaces or addresses change; None where that is refused."""
+    try:
+        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, 0)
+        sock.bind((0, _RTMGRP))
+    except OSError:
+        return None
+    return sock
+
+
+# --- who holds a port ---
+
+
+def port_holder(port: int, tcp: bool) -> str:
+    """Name the processes that hold a local port, as far as /proc tells: "held by named (pid 612)"."""
+    inodes = set()
+    for table in ("tcp", "tcp6") if tcp else ("udp", "udp6"):
+        try:
+            with open(f"/proc/net/{table}", encoding="ascii") as file:
+                rows = [line.split() for line in file][1:]
+        except OSError:
+            continue
+        inodes |= {row[9] for row in rows if int(row[1].rpartition(":")[2], 16) == port and (not tcp or row[3] == "0A")}
+    holders = []
+    for pid in filter(str.isdigit, os.listdir("/proc") if inodes else ()):
+        try:
+            held = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+        except OSError:
+            continue
+        if any(f"socket:[{inode}]" in held for inode in inodes):
+            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+                holders.append(f"{file.read().strip()} (pid {pid})")
+    return f"held by {', '.join(holders)}" if holders else ""
+
+
+# --- log sinks ---
+
+
+class FileSink:
+    """A log file, opened anew on SIGUSR2; "-" is standard error.  `pid` 0 and not `times` leave those out."""
+
+    def __init__(self, path: str, pid: Callable[[], int], name: str, times: bool = True) -> None:
+        self.path = path
+        self._pid = pid
+        self._name = name
+        self._times = times
+        self._fd = 2
+        if path != "-":
+            self.reopen()
+
+    def reopen(self) -> None:
+        """Open the file (again); OSError when that fails, and the old one stays."""
+        if self.path == "-":
+            return
+        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        old, self._fd = self._fd, fd
+        if old > 2:
+            os.close(old)
+
+    def own(self, uid: int, gid: int) -> None:
+        """Give the file to the account that the daemon runs as."""
+        if self._fd > 2:
+            os.fchown(self._fd, uid, -1)
+            if gid == 0:
+                os.fchmod(self._fd, 0o660)
+
+    def __call__(self, stamp: float, lines: list[Any]) -> None:
+        """Write a batch of lines; a partial write is completed."""
+        data = log_format(stamp if self._times else 0.0, self._pid(), self._name, lines).encode("utf-8", "replace")
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+
+_FACILITIES = dict(  # RFC 3164 s.4.1.1
+    zip(
+        "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp".split()
+        + [f"local{number}" for number in range(8)],
+        [*range(12), *range(16, 24)],
+        strict=True,
+    )
+)
+
+
+def facility_number(name: str) -> int | None:
+    """Give the number of a syslog facility, None when there is none of that name."""
+    return _FACILITIES.get(name.lower())
+
+
+class SyslogSink:
+    """The local syslog daemon, by /dev/log; connected again after it went away."""
+
+    def __init__(self, facility: int, pid: Callable[[], int], name: str) -> None:
+        self._facility = facility
+        self._pid = pid
+        self._name = name
+        self._sock: socket.socket | None = None
+
+    def _connected(self) -> socket.socket:
+        if self._sock is None:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            sock.settimeout(1.0)
+            try:
+                sock.connect("/dev/log")
+            except OSError:
+                sock.close()
+                raise
+            self._sock = sock
+        return self._sock
+
+    def __call__(self, stamp: float, lines: list[Any]) -> None:
+        """Send each line as a datagram (RFC 3164)."""
+        for line in lines:
+            priority = LOG_INFO if isinstance(line, str) else line[0]
+            data = f"<{self._facility * 8 + priority}>{log_format(stamp, self._pid(), self._name, [line])}".rstrip("\n")
+            try:
+                self._connected().send(data.encode("utf-8", "replace"))
+            except OSError:
+                if self._sock is not None:
+                    self._sock.close()
+                    self._sock = None
+                raise
+
+
+# --- process ---
+
+
+def descriptors_raise() -> int:
+    """Raise the soft limit of open files to the hard one (at most 65536); give the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    want = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft < want:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (want, hard))
+            return want
+        except (OSError, ValueError):
+            pass
+    return soft
+
+
+def memory_available() -> int:
+    """Tell how many octets of memory are free for use, 64 MiB when the system does not say."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 64 << 20
+
+
+def process_rename(name: str) -> None:
+    """Set the process' name for ps and pidof, where /proc is."""
+    try:
+        with open("/proc/self/comm", "w", encoding="ascii") as file:
+            file.write(name)
+    except OSError:
+        pass
+
+
+def pid_file_write(path: str, owner: tuple[int, int] | None) -> None:
+    """Write the process id to `path`, removing what was there; the file belongs to `owner` (uid, gid)."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, b"%d\n" % os.getpid())
+        if owner is not None and os.getuid() == 0:
+            os.fchown(fd, owner[0], owner[1])
+    finally:
+        os.close(fd)
+
+
+def privileges_drop(uid: int, gid: int) -> None:
+    """Become another account, with no supplementary groups."""
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+
+
+class PacketDump:
+    """A pcap file of raw IP packets (link type 101), for dumpfile."""
+
+    def __init__(self, path: str, mask: int) -> None:
+        self.mask = mask
+        self._lock = threading.Lock()
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        header = struct.pack("=IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 101)
+        fifo = stat.S_ISFIFO(os.fstat(self._fd).st_mode)
+        present = b"" if fifo else os.pread(self._fd, 24, 0)
+        if present and present[:4] != header[:4]:
+            os.close(self._fd)
+            raise StartError(EXIT_FILE, f"dump file {path} exists, and is no pcap file of this machine")
+        if not present:
+            os.write(self._fd, header)
+
+    def write(
+        self, kind: int, payload: bytes, source: tuple[bytes, int], target: tuple[bytes, int], now: float
+    ) -> None:
+        """Add a UDP packet of `kind` (a bit of dumpmask) unless the mask leaves it out."""
+        if not self.mask & kind:
+            return
+        udp = struct.pack("!4H", source[1], target[1], 8 + len(payload), 0) + payload
+        if len(source[0]) == 4 and len(target[0]) == 4:
+            packet = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + source[0] + target[0]
+            total = sum(struct.unpack("!10H", packet))
+            total = (total & 0xFFFF) + (total >> 16)
+            packet = packet[:10] + (~(total + (total >> 16)) & 0xFFFF).to_bytes(2, "big") + packet[12:] + udp
+        else:
+            packet = (
+                struct.pack("!IHBB", 0x60000000, len(udp), 17, 64)
+                + source[0].rjust(16, b"\0")
+                + target[0].rjust(16, b"\0")
+                + udp
+            )
+        head = struct.pack("=IIII", int(now), int(now % 1 * 1_000_000), len(packet), len(packet))
+        with self._lock:
+            try:
+                os.write(self._fd, head + packet)
+            except OSError:  # a full disk costs the dump, not the service
+                self.mask = 0
+
+
+# ==============================================================================
+# 61 Upstream exchange
+#
+# Questions on their way: the pending table, a random port and id for each, one
+# receiver thread, retries from a heap; and the blocking exchange by TCP that
+# TCP clients' threads use.
+#
+# Uses 10 11 13 15 21 22 30 41 42 51 53 60
+# ==============================================================================
+
+
+class PendingQuestion:
+    """A question that was sent upstream, and everyone who waits for its answer.
+
+    `tail` is the message behind its id as it was sent; `sent` maps each server to
+    the time (monotonic) of the last sending; `attempts` are (socket, id) pairs to
+    forget at the end; `failure` is the best bad reply so far.
+    """
+
+    __slots__ = (
+        "key", "query", "state", "group", "tail", "question", "waiters", "sent", "replied", "attempts", "born", "retry_in",
+        "failure", "done", "options",
+    )  # fmt: skip
+
+    def __init__(
+        self, key: Hashable, query: DnsQuery, state: DnsState, group: UpstreamGroup, tail: bytes, now: float
+    ) -> None:
+        self.key = key
+        self.query = query
+        self.state = state
+        self.group = group
+        self.tail = tail
+        self.question = tail[10 : 10 + query.question_end - DNS_HEADER_SIZE]
+        self.waiters: list[tuple[DnsQuery, DnsClient, QueryLog]] = []
+        self.sent: dict[Upstream, float] = {}
+        self.replied: set[Upstream] = set()
+        self.attempts: list[tuple[UpstreamSocket, bytes, Upstream]] = []
+        self.born = now
+        self.retry_in = 0.0
+        self.failure: tuple[DnsMessage, Upstream] | None = None
+        self.done = False
+        self.options: Sequence[tuple[int, bytes]] = ()
+
+
+class UpstreamSocket:
+    """A connected UDP socket towards one server, with the questions that are out on it by id.
+
+    `uses` counts down: a random port serves a few questions at most, and while
+    the load is low just one (the next question finds fewer than UPSTREAM_PORTS
+    open and takes a new port).  Opening a socket for each question costs four
+    system calls, more than everything else that is done for it.
+    """
+
+    __slots__ = ("sock", "fd", "server", "questions", "lasting", "uses", "last")
+
+    def __init__(self, sock: socket.socket, server: Upstream, lasting: bool, now: float) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.server = server
+        self.questions: dict[bytes, PendingQuestion] = {}
+        self.lasting = lasting  # a fixed source port: stays open
+        self.uses = UPSTREAM_PORT_USES
+        self.last = now
+
+
+class UpstreamExchange:
+    """Ask upstream servers; one instance, its receiver in a thread of its own.
+
+    `state_of` gives the present DnsState.  The lock guards the tables and is
+    never held while something is sent or a client is answered.
+    """
+
+    def __init__(self, log: Log, dump: PacketDump | None, descriptors: int) -> None:
+        self._log = log
+        self.dump = dump
+        self._lock = threading.Lock()
+        self._pending: dict[Hashable, PendingQuestion] = {}
+        self._sockets: dict[int, UpstreamSocket] = {}
+        self._by_server: dict[Upstream, list[UpstreamSocket]] = {}
+        self._timers: list[tuple[float, int, PendingQuestion]] = []
+        self._sequence = itertools.count(1)
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._asleep = False
+        self._stopping = False
+        self._sweep_at = 0.0
+        self._idle_tcp: dict[Upstream, list[tuple[socket.socket, float]]] = {}
+        self._growth = min(FORWARD_MAX * FORWARD_GROWTH, descriptors // 2, memory_available() // 16 // FORWARD_BYTES)
+        self.ignored = 0  # replies with a wrong id, question or form
+        self._random = b""
+        self._random_at = 0
+
+    # -- asking --
+
+    def ask(self, answer: DnsAnswer, record_: QueryLog) -> bytes | None:
+        """Send the question of `answer` upstream, or join it to the same one under way.
+
+        Returns a refusal to send at once, or None: the client is answered later.
+        """
+        query, client, state, group = answer.query, answer.client, answer.state, answer.group
+        assert group is not None
+        options = forward_options(query, client, state.config)
+        key = (
+            query.key,
+            query.rrtype,
+            query.rrclass,
+            query.flags & 0x7970,
+            query.do,
+            tuple(options),
+            query.wire if query.signed else b"",
+        )
+        now = time.monotonic()
+        with self._lock:
+            pending = self._pending.get(key)
+            if pending is not None:
+                everyone = self._join(pending, query, client, record_, now)
+            elif len(self._pending) >= self._limit(group, state.config):
+                everyone = None
+            else:
+                tail = forward_query(query, state.config, options)
+                if state.config.do_0x20_encode and not state.config.no_0x20_encode:
+                    tail = self._randomised(tail, query)
+                pending = self._enter(key, query, state, group, tail, now)
+                pending.options = options
+                pending.waiters.append((query, client, record_))
+                everyone = False
+        if pending is None:
+            self._complain_full(group, state)
+            state.metrics.unanswered += 1
+            answer.refuse(REFUSED)
+            answer.lasting = False
+            return answer.finish()[0]
+        if everyone is None:
+            return None
+        servers = group.usable() if everyone else group.first(now, state.config.strict_order, state.config.all_servers)
+        if not self._send_all(pending, servers, now, record_):
+            self._forget(pending)
+            answer.refuse(REFUSED, EDE_NETWORK)
+            answer.lasting = False
+            return answer.finish()[0]
+        return None
+
+    def refresh(self, entry: CacheEntry, state: DnsState) -> None:
+        """Ask for a cache entry again without a client who waits."""
+        question = entry.name + entry.rrtype.to_bytes(2, "big") + b"\0\1"
+        wire = b"\0\0" + struct.pack("!5H", FLAG_RD, 1, 0, 0, 0) + question
+        query = dns_query_unpack(wire)
+        group = state.rules.match(entry.name, entry.rrtype).group
+        if group is None or not group.servers:
+            return
+        self._ask_unattended(query, state, group, None)
+
+    def probe(self, server: Upstream, name: bytes, state: DnsState) -> None:
+        """Send a TXT question for `name` to one server (dns-loop-detect)."""
+        wire = b"\0\0" + struct.pack("!5H", FLAG_RD, 1, 0, 0, 0) + name + b"\0\x10\0\1"
+        self._ask_unattended(dns_query_unpack(wire), state, state.rules.default, server)
+
+    def _ask_unattended(self, query: DnsQuery, state: DnsState, group: UpstreamGroup, server: Upstream | None) -> None:
+        now = time.monotonic()
+        key = (query.key, query.rrtype, query.rrclass, query.flags & 0x7970, False, (), b"")
+        with self._lock:
+            if key in self._pending or len(self._pending) >= self._limit(group, state.config):
+                return
+            pending = self._enter(key, query, state, group, forward_query(query, state.config), now)
+        servers = [server] if server is not None else group.first(now, state.config.strict_order, False)
+        if not self._send_all(pending, servers, now, None):
+            self._forget(pending)
+
+    def _enter(
+        self, key: Hashable, query: DnsQuery, state: DnsState, group: UpstreamGroup, tail: bytes, now: float
+    ) -> PendingQuestion:
+        pending = self._pending[key] = PendingQuestion(key, query, state, group, tail, now)
+        return pending
+
+    def _join(
+        self, pending: PendingQuestion, query: DnsQuery, client: DnsClient, record_: QueryLog, now: float
+    ) -> bool | None:
+        """Add a waiter; True when the question is to be sent to everyone again, None when not."""
+        for known, at, _ in pending.waiters:
+            if known.id == query.id and at.address == client.address and at.port == client.port:
+                return True
+        if len(pending.waiters) < FORWARD_WAITERS:
+            pending.waiters.append((query, client, record_))
+            record_.extra_line("reply query is duplicate")
+        return True if now - pending.born > FORWARD_RESEND else None
+
+    def _limit(self, group: UpstreamGroup, config: Config) -> int:
+        base = int(config.dns_forward_max)
+        alive = any(not server.failures for server in group.servers)
+        return max(base, self._growth) if alive else base
+
+    def _complain_full(self, group: UpstreamGroup, state: DnsState) -> None:
+        now = time.monotonic()
+        limit = self._limit(group, state.config)
+        silent = [f"{s.text} silent for {int(now - s.silent_since)} s" for s in group.servers if s.failures]
+        cause = f"; {', '.join(silent)}" if silent else ""
+        where = f" to {group.domain}" if group.domain else ""
+        self._log.complain(
+            ("full", group.domain),
+            f"Maximum number of concurrent DNS queries{where} reached (max: {limit}){cause}, {len(self._pending)} waiting",
+        )
+
+    def _random_bytes(self, count: int) -> bytes:
+        at = self._random_at
+        if at + count > len(self._random):
+            self._random, at = os.urandom(512), 0
+        self._random_at = at + count
+        return self._random[at : at + count]
+
+    def _randomised(self, tail: bytes, query: DnsQuery) -> bytes:
+        """Flip the case of up to 32 letters of the question at random (0x20)."""
+        bits = int.from_bytes(self._random_bytes(4), "big")
+        out = bytearray(tail)
+        for pos in range(10, 10 + len(query.name)):
+            if bits and (0x41 <= out[pos] <= 0x5A or 0x61 <= out[pos] <= 0x7A):
+                out[pos] ^= (bits & 1) << 5
+                bits >>= 1
+        return bytes(out)
+
+    # -- sending --
+
+    def _send_all(
+        self, pending: PendingQuestion, servers: Sequence[Upstream], now: float, record_: QueryLog | None
+    ) -> bool:
+        sent = False
+        for server in servers:
+            if self._send(pending, server, now):
+                sent = True
+                if record_ is not None:
+                    record_.forwarded(pending.query, server)
+        if sent:
+            pending.state.metrics.forwarded += 1
+            if not pending.retry_in:
+                retry = pending.state.config.fast_dns_retry
+                patience = min(server.patience() for server in servers)
+                pending.retry_in = (
+                    retry[0] / 1000 if retry is not None and len(pending.group.servers) == 1 else patience
+                )
+                self._arm(pending, now + pending.retry_in)
+        return sent
+
+    def _arm(self, pending: PendingQuestion, when: float) -> None:
+        heapq.heappush(self._timers, (when, next(self._sequence), pending))
+        if self._asleep:
+            self._asleep = False
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        os.eventfd_write(self._wake, 1)
+
+    def _send(self, pending: PendingQuestion, server: Upstream, now: float) -> bool:
+        """Send `pending` to `server` with an id of its own; False when the system refuses."""
+        try:
+            with self._lock:
+                if pending.done:
+                    return False
+                channel = self._channel(server, pending.state.config, now)
+                while True:
+                    number = self._random_bytes(2)
+                    if number not in channel.questions:
+                        break
+                channel.questions[number] = pending
+                channel.last = now
+                pending.attempts.append((channel, number, server))
+                pending.sent[server] = now
+            channel.sock.send(number + pending.tail)
+        except OSError as error:
+            server.failed += 1
+            self._log.complain(
+                ("send", server.text, error.errno), f"failed to send to {server.text}: {error_text(error)}", LOG_ERROR
+            )
+            return False
+        server.queries += 1
+        if self.dump is not None:
+            self._dump(0x04, number + pending.tail, channel, True)
+        return True
+
+    def _channel(self, server: Upstream, config: Config, now: float) -> UpstreamSocket:
+        """Choose the socket for a new question: a new one on a random port while few are open, else one of those."""
+        open_ = self._by_server.setdefault(server, [])
+        fixed = bool(server.source_port) or (config.query_port is not None and not server.source)
+        if open_ and (fixed or len(open_) >= UPSTREAM_PORTS):
+            channel = open_[self._random_bytes(1)[0] % len(open_)]
+            channel.uses -= 1
+            if channel.uses <= 0 and not fixed:
+                open_.remove(channel)  # serves what is out on it, then closes
+            if len(channel.questions) < UPSTREAM_PORT_QUESTIONS:
+                return channel
+        sock = upstream_socket(server, config, socket.SOCK_DGRAM, self._random_bytes)
+        channel = UpstreamSocket(sock, server, fixed, now)
+        open_.append(channel)
+        self._sockets[channel.fd] = channel
+        self._epoll.register(channel.fd, select.EPOLLIN)
+        return channel
+
+    def _release(self, channel: UpstreamSocket, number: bytes) -> None:
+        """Forget a question on a socket, and close the socket when it has served its time (lock held)."""
+        channel.questions.pop(number, None)
+        if channel.uses <= 0 and not channel.questions and not channel.lasting:
+            self._close(channel)
+
+    def _close(self, channel: UpstreamSocket) -> None:
+        if self._sockets.pop(channel.fd, None) is None:
+            return
+        open_ = self._by_server.get(channel.server)
+        if open_ is not None and channel in open_:
+            open_.remove(channel)
+        if not open_:
+            self._by_server.pop(channel.server, None)
+        channel.sock.close()
+
+    def _sweep(self, now: float) -> None:
+        """Close the sockets that have been idle for a moment: their ports are not used again."""
+        with self._lock:
+            for channel in list(self._sockets.values()):
+                if not channel.questions and not channel.lasting and now - channel.last > UPSTREAM_PORT_IDLE:
+                    self._close(channel)
+
+    def _forget(self, pending: PendingQuestion) -> bool:
+        """Take a question off the tables; False when that was done before."""
+        with self._lock:
+            if pending.done:
+                return False
+            pending.done = True
+            if self._pending.get(pending.key) is pending:
+                del self._pending[pending.key]
+            for channel, number, _ in pending.attempts:
+                self._release(channel, number)
+        return True
+
+    # -- receiving --
+
+    def run(self) -> None:
+        """Receive replies and keep time until `stop`: the body of the receiver thread."""
+        while not self._stopping:
+            try:
+                self._turn()
+            except Exception as error:  # nothing that a server sends may end this thread
+                self._log.failure("upstream", error)
+
+    def stop(self) -> None:
+        """End the receiver thread."""
+        self._stopping = True
+        self._wake_up()
+
+    def _turn(self) -> None:
+        timers = self._timers
+        timeout = (
+            max(0.0, min(timers[0][0] - time.monotonic(), 0.05))
+            if timers
+            else UPSTREAM_PORT_IDLE
+            if self._sockets
+            else -1
+        )
+        if not timers:
+            self._asleep = True
+            if timers:  # one was added meanwhile
+                timeout = 0.05
+        events = self._epoll.poll(timeout)
+        self._asleep = False
+        sockets = self._sockets
+        for fd, _ in events:
+            channel = sockets.get(fd)
+            if channel is None:
+                if fd == self._wake:
+                    os.eventfd_read(fd)
+                continue
+            self._receive(channel)
+        now = time.monotonic()
+        if timers and timers[0][0] <= now:
+            self._expire(now)
+        if now >= self._sweep_at:
+            self._sweep_at = now + UPSTREAM_PORT_IDLE
+            self._sweep(now)
+
+    def _receive(self, channel: UpstreamSocket) -> None:
+        try:
+            wire = channel.sock.recv(DNS_MESSAGE_MAX)
+        except BlockingIOError:
+            return
+        except OSError:  # refused: nobody listens there
+            self._refused(channel)
+            return
+        pending = channel.questions.get(wire[:2])
+        if pending is None or len(wire) < DNS_HEADER_SIZE or not self._fits(pending, wire):
+            self.ignored += 1
+            return
+        if self.dump is not None:
+            self._dump(0x08, wire, channel, False)
+        self._reply(pending, channel.server, wire, time.monotonic())
+
+    def _fits(self, pending: PendingQuestion, wire: bytes) -> bool:
+        """Tell whether a reply repeats our question: to the letter with 0x20, else whatever the case."""
+        if not wire[2] & 0x80 or wire[4:6] != b"\0\1":
+            return False
+        theirs, ours = wire[DNS_HEADER_SIZE : DNS_HEADER_SIZE + len(pending.question)], pending.question
+        if theirs == ours:
+            return True
+        if pending.state.config.do_0x20_encode and not pending.state.config.no_0x20_encode:
+            self._log.complain(
+                "0x20", "a reply does not repeat the case of its question; a server that cannot, or a forgery"
+            )
+            return False
+        return theirs[:-4].lower() == ours[:-4].lower() and theirs[-4:] == ours[-4:]
+
+    def _reply(self, pending: PendingQuestion, server: Upstream, wire: bytes, now: float) -> None:
+        server.replied(now - pending.sent.get(server, now), now)
+        pending.replied.add(server)
+        try:
+            message = dns_message_unpack(wire)
+        except WireError:
+            self._malformed(pending, server)
+            return
+        rcode = message.flags & 15
+        if rcode in (SERVFAIL, REFUSED):
+            server.failed += rcode == SERVFAIL
+            if rcode == REFUSED:
+                pending.group.lost(server)
+            if pending.failure is None or pending.failure[0].flags & 15 == REFUSED:
+                pending.failure = (message, server)
+            if self._try_next(pending, now) or any(other not in pending.replied for other in pending.sent):
+                return
+            message, server = pending.failure
+        elif rcode == NXDOMAIN:
+            server.nxdomain += 1
+        if rcode in (NOERROR, NXDOMAIN):
+            pending.group.won(server)
+        self._conclude(pending, message, server, now)
+
+    def _malformed(self, pending: PendingQuestion, server: Upstream) -> None:
+        """Answer SERVFAIL for a reply that does not parse."""
+        empty = DnsMessage(pending.query.wire[:2] + struct.pack("!5H", 0x8182, 1, 0, 0, 0) + pending.question, 0x8182)
+        empty.question_end = empty.end = len(empty.wire)
+        self._conclude(pending, empty, server, time.monotonic())
+
+    def _conclude(self, pending: PendingQuestion, message: DnsMessage, server: Upstream, now: float) -> None:
+        """Review a reply and answer everyone who waits, unless the reply is dropped."""
+        reply = dns_review(message, pending.query, pending.state, now, server, pending.options)
+        if reply.drop or not self._forget(pending):
+            return
+        for query, client, record_ in pending.waiters:
+            try:
+                wire = reply.pack(query, client.tcp)
+                record_.put(reply.texts, reply_failed(reply))
+                client.reply(wire)
+            except OSError:
+                pass
+
+    def _refused(self, channel: UpstreamSocket) -> None:
+        """Take an ICMP refusal as a silence that has come at once."""
+        now = time.monotonic()
+        channel.server.silent(now)
+        channel.server.failed += 1
+        with self._lock:
+            questions = list(channel.questions.items())
+            for number, pending in questions:
+                pending.attempts = [
+                    attempt for attempt in pending.attempts if attempt[1] != number or attempt[0] is not channel
+                ]
+                self._release(channel, number)
+        for _, pending in questions:
+            self._try_next(pending, now)
+
+    def _try_next(self, pending: PendingQuestion, now: float) -> bool:
+        """Send to a server that was not asked yet; False when there is none."""
+        server = pending.group.next(list(pending.sent), now, pending.state.config.strict_order)
+        if server is None or not self._send(pending, server, now):
+            return False
+        for _, _, record_ in pending.waiters[:1]:
+            record_.forwarded(pending.query, server)
+        return True
+
+    def _expire(self, now: float) -> None:
+        """Serve the timers that are due: another server, everyone again, or the end."""
+        timers = self._timers
+        while timers and timers[0][0] <= now:
+            _, _, pending = heapq.heappop(timers)
+            if pending.done:
+                continue
+            if now - pending.born >= FORWARD_TIMEOUT:
+                self._give_up(pending, now)
+                continue
+            for server in pending.sent:
+                if (
+                    server not in pending.replied
+                    and now - pending.sent[server] >= min(pending.retry_in, server.patience()) * 0.9
+                ):
+                    server.silent(now)
+                    pending.group.lost(server)
+            if not self._try_next(pending, now):
+                self._again(pending, now)
+                pending.retry_in *= 2
+            else:
+                pending.retry_in = max(pending.retry_in, min(server.patience() for server in pending.sent))
+            self._arm(pending, min(now + pending.retry_in, pending.born + FORWARD_TIMEOUT))
+
+    def _again(self, pending: PendingQuestion, now: float) -> None:
+        """Send the same bytes from the same port once more to whoever has not replied."""
+        with self._lock:
+            attempts = [] if pending.done else list(pending.attempts)
+        for channel, number, server in attempts:
+            if server in pending.replied:
+                continue
+            try:
+                channel.sock.send(number + pending.tail)
+            except OSError:
+                continue
+            server.retried += 1
+            pending.sent[server] = now
+        if not attempts:
+            for server in pending.group.usable():
+                self._send(pending, server, now)
+
+    def _give_up(self, pending: PendingQuestion, now: float) -> None:
+        if pending.failure is not None:
+            self._conclude(pending, pending.failure[0], pending.failure[1], now)
+        elif self._forget(pending):
+            pending.state.metrics.unanswered += 1
+            for server in pending.sent:
+                server.failed += server not in pending.replied
+
+    def _dump(self, kind: int, wire: bytes, channel: UpstreamSocket, outward: bool) -> None:
+        assert self.dump is not None
+        ours = channel.sock.getsockname()
+        ends = (
+            (address_parse(ours[0].partition("%")[0]) or b"", ours[1]),
+            (address_parse(channel.server.address) or b"", channel.server.port),
+        )
+        source, target = ends if outward else ends[::-1]
+        self.dump.write(kind, wire, source, target, time.time())
+
+    # -- TCP, in the client's thread --
+
+    def ask_tcp(self, answer: DnsAnswer, record_: QueryLog) -> bytes | None:
+        """Ask by TCP and wait for the reply; the message for the client, or None when no server answered."""
+        query, state, group = answer.query, answer.state, answer.group
+        assert group is not None
+        options = forward_options(query, answer.client, state.config)
+        tail = forward_query(query, state.config, options)
+        best: DnsReply | None = None
+        asked: list[Upstream] = []
+        now = time.monotonic()
+        first = group.first(now, state.config.strict_order, False)
+        server: Upstream | None = min(first, key=lambda one: (one.failures, one.rtt)) if first else None
+        while server is not None:
+            asked.append(server)
+            record_.forwarded(query, server)
+            state.metrics.forwarded += 1
+            reply = self._ask_one_tcp(answer, server, tail, options)
+            if reply is not None:
+                best = reply
+                if reply.flags & 15 not in (SERVFAIL, REFUSED):
+                    break
+            server = group.next(asked, time.monotonic(), state.config.strict_order)
+        if best is None:
+            answer.refuse(REFUSED, EDE_NETWORK)
+            return answer.finish()[0]
+        record_.put(best.texts, reply_failed(best))
+        return best.pack(query, True)
+
+    def _ask_one_tcp(
+        self, answer: DnsAnswer, server: Upstream, tail: bytes, options: Sequence[tuple[int, bytes]]
+    ) -> DnsReply | None:
+        number = os.urandom(2)
+        message = number + tail
+        server.queries += 1
+        for reuse in (True, False):
+            sock = self._tcp_socket(server, answer.state.config, reuse)
+            if sock is None:
+                continue
+            try:
+                sock.sendall(len(message).to_bytes(2, "big") + message)
+                sock.settimeout(UPSTREAM_TCP_REPLY)
+                wire = tcp_message_read(sock, time.monotonic() + UPSTREAM_TCP_REPLY)
+                if wire is None or wire[:2] != number or not self._fits_tcp(answer.query, wire):
+                    sock.close()
+                    continue
+                reply = dns_review(
+                    dns_message_unpack(wire), answer.query, answer.state, time.monotonic(), server, options
+                )
+            except (OSError, WireError):
+                sock.close()
+                continue
+            with self._lock:
+                self._idle_tcp.setdefault(server, []).append((sock, time.monotonic()))
+            return None if reply.drop else reply
+        server.failed += 1
+        return None
+
+    def _fits_tcp(self, query: DnsQuery, wire: bytes) -> bool:
+        question = wire[DNS_HEADER_SIZE : query.question_end]
+        return (
+            len(wire) >= DNS_HEADER_SIZE
+            and bool(wire[2] & 0x80)
+            and question[:-4].lower() == query.key
+            and question[-4:] == query.wire[query.question_end - 4 : query.question_end]
+        )
+
+    def _tcp_socket(self, server: Upstream, config: Config, reuse: bool) -> socket.socket | None:
+        """Give an idle connection (`reuse`) or a new one; None when there is none."""
+        if reuse:
+            with self._lock:
+                idle = self._idle_tcp.get(server, [])
+                while idle:
+                    sock, since = idle.pop()
+                    if time.monotonic() - since < UPSTREAM_TCP_IDLE:
+                        return sock
+                    sock.close()
+            return None
+        try:
+            return upstream_socket(server, config, socket.SOCK_STREAM, os.urandom)
+        except OSError as error:
+            self._log.complain(
+                ("tcp", server.text), f"failed to connect to {server.text} by TCP: {error_text(error)}", LOG_ERROR
+            )
+            return None
+
+
+def upstream_socket(server: Upstream, config: Config, kind: int, random: Callable[[int], bytes]) -> socket.socket:
+    """Open a socket that is connected to `server`, from the source that it or the configuration wants; OSError."""
+    v6 = ":" in server.address
+    flags = socket.SOCK_CLOEXEC | (socket.SOCK_NONBLOCK if kind == socket.SOCK_DGRAM else 0)
+    sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, kind | flags)
+    try:
+        if server.interface:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, server.interface.encode() + b"\0")
+        any_address = server.source or ("::" if v6 else "0.0.0.0")
+        if kind == socket.SOCK_DGRAM:
+            port = server.source_port or (config.query_port or 0 if not server.source else 0)
+            if server.source or port:
+                sock.bind((any_address, port))
+            elif config.min_port or config.max_port:
+                _bind_between(sock, any_address, config.min_port or 1024, config.max_port or 65_535, random)
+        else:
+            sock.settimeout(UPSTREAM_TCP_TIMEOUT)
+            if server.source:
+                sock.bind((any_address, 0))
+        scope = socket.if_nametoindex(server.scope) if server.scope else 0
+        sock.connect((server.address, server.port, 0, scope) if v6 else (server.address, server.port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_between(sock: socket.socket, address: str, low: int, high: int, random: Callable[[int], bytes]) -> None:
+    """Bind to a random free port of a range; a small range is walked from a random start."""
+    span = high - low + 1
+    start = int.from_bytes(random(4), "big") % span
+    for step in range(min(span, 100)):
+        offset = (start + step) % span if span < 30 else int.from_bytes(random(4), "big") % span
+        try:
+            sock.bind((address, low + offset))
+            return
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+    raise OSError(errno.EADDRINUSE, f"no free port between {low} and {high}")
+
+
+def tcp_message_read(sock: socket.socket, deadline: float) -> bytes | None:
+    """Read one length-prefixed message (RFC 1035 s.4.2.2); None at the end, OSError after `deadline`."""
+    head = _read_exactly(sock, 2, deadline)
+    return _read_exactly(sock, int.from_bytes(head, "big"), deadline) if head is not None else None
+
+
+def _read_exactly(sock: socket.socket, count: int, deadline: float) -> bytes | None:
+    parts = []
+    while count:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        sock.settimeout(left)
+        part = sock.recv(count)
+        if not part:
+            return None
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+# ==============================================================================
+# 62 Servers
+#
+# Listening sockets: who may ask, the UDP loop that answers from finished answers
+# with two system calls, bounded TCP connections, and the way from a query's
+# bytes to a reply.
+#
+# Uses 10 11 12 13 15 20 21 22 30 40 41 51 52 60 61
+# ==============================================================================
+
+_CONTROL_SPACE = 64  # octets for the packet info of either family
+_ARRIVALS_MAX = 1024  # remembered (interface, address) pairs
+_PEERS_MAX = 4096  # remembered clients that local-service admitted
+
+
+def name_matches(pattern: str, name: str) -> bool:
+    """Match an interface name against a pattern with an optional `*` at its end."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def interface_admits(config: Config, at: InterfaceAddress | None, interface: str, address: bytes) -> bool:
+    """Tell whether queries to `address` on `interface` are served (behaviour of interface, listen-address, except-interface)."""
+    names = [interface] + ([at.label, at.interface] if at is not None else [])
+    listed = address_format(address) in config.listen_address if address else False
+    if config.interface or config.listen_address:
+        loopback = bool(config.interface) and (interface == "lo" or (at is not None and at.loopback))
+        if (
+            not listed
+            and not loopback
+            and not any(name_matches(pattern, name) for pattern in config.interface for name in names)
+        ):
+            return False
+    return listed or not any(name_matches(pattern, name) for pattern in config.except_interface for name in names)
+
+
+def auth_admits(config: Config, interface: str, address: bytes) -> bool:
+    """Tell whether an interface or address belongs to auth-server."""
+    rule = config.auth_server
+    if rule is None:
+        return False
+    family = 4 if len(address) == 4 else 6
+    if any(name_matches(pattern, interface) and families in (0, family) for pattern, families in rule.interfaces):
+        return True
+    return bool(address) and address_format(address) in rule.addresses
+
+
+@record
+class Listener:
+    """An address to listen on: "0.0.0.0", "::" or one of ours; `scope` is the interface index for link-local ones."""
+
+    address: str
+    port: int
+    scope: int = 0
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What makes two listeners the same."""
+        return (self.address, self.port, self.scope)
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """The socket family."""
+        return socket.AF_INET6 if ":" in self.address else socket.AF_INET
+
+    @property
+    def target(self) -> tuple[Any, ...]:
+        """The address for bind()."""
+        return (self.address, self.port, 0, self.scope) if ":" in self.address else (self.address, self.port)
+
+
+def listeners_choose(config: Config, port: int, addresses: Sequence[InterfaceAddress]) -> list[Listener]:
+    """Choose what to listen on: the wildcards, or with bind-interfaces and bind-dynamic each admitted address."""
+    host_only = config.local_service == "host" and service_is_local(config)
+    if not (config.bind_interfaces or config.bind_dynamic or host_only):
+        return [Listener("0.0.0.0", port), Listener("::", port)]
+    out: dict[tuple[str, int, int], Listener] = {}
+    for at in addresses:
+        admitted = at.loopback if host_only else interface_admits(config, at, at.interface, at.address)
+        if admitted or auth_admits(config, at.interface, at.address):
+            scope = at.index if len(at.address) == 16 and at.address[:2] == b"\xfe\x80" else 0
+            listener = Listener(address_format(at.address), port, scope)
+            out[listener.key] = listener
+    present = {at.address for at in addresses}
+    for text in config.listen_address:
+        packed = address_parse(text)
+        if (
+            packed is not None
+            and packed not in present
+            and (config.bind_interfaces or (len(packed) == 4 and packed[0] == 127))
+        ):
+            listener = Listener(text, port)
+            out[listener.key] = listener
+    return list(out.values())
+
+
+def service_is_local(config: Config) -> bool:
+    """Tell whether local-service applies: it yields to every explicit choice of interfaces."""
+    chosen = config.interface or config.except_interface or config.listen_address or config.auth_server is not None
+    return config.local_service is not None and not chosen
+
+
+class Arrival:
+    """What the packet info of a query means: admitted or not, and how to reply from the address that was asked."""
+
+    __slots__ = ("admitted", "control", "interface", "index", "local", "auth")
+
+    def __init__(
+        self,
+        admitted: bool,
+        control: list[tuple[int, int, bytes]],
+        interface: str,
+        index: int,
+        local: bytes,
+        auth: bool,
+    ) -> None:
+        self.admitted = admitted
+        self.control = control
+        self.interface = interface
+        self.index = index
+        self.local = local
+        self.auth = auth
+
+
+class DnsService:
+    """The way from a query's bytes to a reply, for all listening sockets.
+
+    `state` is swapped by a reload; each query reads it once.
+    """
+
+    def __init__(self, state: DnsState, exchange: UpstreamExchange, log: Log, dump: PacketDump | None) -> None:
+        self.state = state
+        self.exchange = exchange
+        self.log = log
+        self.dump = dump
+        self.dropped = 0  # datagrams that were no queries
+        self._serial = itertools.count(1)
+
+    def query(self, data: bytes, client: DnsClient) -> bytes | None:
+        """Answer a query; None for silence, or when the client is answered later."""
+        if len(data) < DNS_HEADER_SIZE or data[2] & 0x80:
+            self.dropped += 1
+            return None
+        opcode = data[2] >> 3 & 15
+        flags = FLAG_QR | (data[2] & 0x79) << 8
+        if opcode:
+            self.log.complain(("opcode", client.address), f"non-query opcode {opcode} from {client.address}", LOG_ERROR)
+            return dns_header_reply(data, flags | FLAG_RA | NOTIMP)
+        if data[4:6] != b"\0\1":
+            return dns_header_reply(data, flags | FLAG_RA | REFUSED)
+        try:
+            query = dns_query_unpack(data)
+        except WireError:
+            return dns_header_reply(data, flags | FLAG_RA | REFUSED)
+        return self._answer(query, client)
+
+    def _answer(self, query: DnsQuery, client: DnsClient) -> bytes | None:
+        state = self.state
+        generation = state.answers.generation
+        now = time.monotonic()
+        answer = dns_answer(query, client, state, now)
+        record_ = query_log(state, query, client, next(self._serial)) if state.log.queries else QUERY_LOG_SILENT
+        for entry in answer.refresh:
+            if not entry.refreshing:
+                entry.refreshing = True
+                self.exchange.refresh(entry, state)
+        if answer.outcome == "forward":
+            return self.exchange.ask_tcp(answer, record_) if client.tcp else self.exchange.ask(answer, record_)
+        if answer.outcome == "silence":
+            return None
+        if client.auth:
+            state.metrics.auth += 1
+        elif answer.ede == EDE_STALE:
+            state.metrics.stale += 1
+        else:
+            state.metrics.local += 1
+        variants = answer.finish()
+        record_.put(answer.texts, bool(answer.rcode) or not answer.records)
+        if answer.lasting and not client.tcp and not client.auth and self._worth_keeping(query):
+            first = f"query[{rr_type_name(query.rrtype)}] {dns_name_log(query.name)}"
+            kept = WireAnswer(variants, int(now), answer.until, tuple(answer.entries), (first, *answer.texts))
+            state.answers.store(query.wire[2:], kept, generation)
+        return variants[0]
+
+    def _worth_keeping(self, query: DnsQuery) -> bool:
+        """Tell whether the same bytes are likely to come again: no random case, no cookie, no dump of packets."""
+        plain = self.dump is None and not query.options and query.name == query.key
+        return plain and not self.state.config.log_queries
+
+    def client_mac(self, address: str) -> bytes:
+        """Find a client's hardware address, for add-mac."""
+        packed = address_parse(address.partition("%")[0])
+        return neighbour_mac(packed) if packed is not None else b""
+
+
+class DnsUdpServer(socketserver.UDPServer):
+    """A UDP listener with a loop of its own in place of socketserver's select and handler objects.
+
+    The general loop costs more than a whole answer here: a third of the queries
+    per second.  Each packet that is no plain repetition goes to DnsService.
+    """
+
+    max_packet_size = 4096
+    allow_reuse_address = False
+
+    def __init__(self, listener: Listener, service: DnsService, admit: Callable[[int, bytes, str], Arrival]) -> None:
+        self.address_family = listener.family
+        self._admit = admit
+        self._service = service
+        self._stopping = False
+        self._arrivals: dict[bytes, Arrival] = {}
+        self.listener = listener
+        self.peers: set[str] | None = None  # admitted clients, with local-service
+        self.peer_check: Callable[[str], bool] | None = None
+        super().__init__(listener.target, socketserver.DatagramRequestHandler)
+
+    def server_bind(self) -> None:
+        """Bind, and ask for packet info."""
+        sock = self.socket
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        if self.address_family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        sock.bind(self.listener.target)
+        self.server_address = self.listener.target
+
+    def forget_arrivals(self) -> None:
+        """Judge interfaces and clients anew: something changed."""
+        self._arrivals = {}
+        if self.peers is not None:
+            self.peers = set()
+
+    def serve_forever(self, poll_interval: float = 0.5) -> None:
+        """Answer until `stop`: the body of a receiver thread."""
+        sock, service = self.socket, self._service
+        receive, send, size = sock.recvmsg, sock.sendmsg, self.max_packet_size
+        answers, log, clock = service.state.answers, service.log, time.monotonic
+        while not self._stopping:
+            try:
+                data, control, _, peer = receive(size, _CONTROL_SPACE)
+                arrival = self._arrivals.get(control[0][2])
+                if arrival is None:
+                    arrival = self._arrive(control[0][2], peer)
+                if not arrival.admitted or (
+                    self.peers is not None and peer[0] not in self.peers and not self._near(peer[0])
+                ):
+                    continue
+                answer = answers.entries.get(data[2:])
+                if answer is None or arrival.auth:
+                    self._slow(data, arrival, peer)
+                    continue
+                now = clock()
+                if now >= answer.fresh_until and not answer.renew(now):
+                    self._slow(data, arrival, peer)
+                    continue
+                answer.hits += 1
+                send((data[:2], answer.tail or answer.turn()), arrival.control, 0, peer)
+                if log.queries:
+                    texts = answer.texts
+                    log.put(f"{texts[0]} from {peer[0]}")
+                    for text in texts[1:]:
+                        log.put(text)
+            except OSError as error:
+                if error.errno in (errno.EBADF, errno.ENOTSOCK):
+                    return
+                log.complain(("udp", error.errno), f"failed to answer a query: {error_text(error)}", LOG_ERROR)
+            except Exception as error:  # nothing that a client sends may end this thread
+                log.failure("udp", error)
+
+    def _near(self, address: str) -> bool:
+        """Ask whether local-service admits a client, and remember those that it does."""
+        if self.peer_check is None or not self.peer_check(address):
+            return False
+        if self.peers is not None:
+            if len(self.peers) >= _PEERS_MAX:
+                self.peers = set()
+            self.peers.add(address)
+        return True
+
+    def _arrive(self, info: bytes, peer: tuple[Any, ...]) -> Arrival:
+        """Judge packet info that was not seen before."""
+        if self.address_family == socket.AF_INET6:
+            local, index = info[:16], int.from_bytes(info[16:20], sys.byteorder)
+            scope = index if local[:2] == b"\xfe\x80" else 0
+            control = [(socket.IPPROTO_IPV6, IPV6_PKTINFO, local + struct.pack("=I", scope))]
+        else:
+            index, local = int.from_bytes(info[:4], sys.byteorder), info[4:8]
+            control = [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=I4s4x", 0, local))]
+        arrival = self._admit(index, local, peer[0])
+        arrival.control = control
+        if len(self._arrivals) < _ARRIVALS_MAX:
+            self._arrivals[info] = arrival
+        return arrival
+
+    def _slow(self, data: bytes, arrival: Arrival, peer: tuple[Any, ...]) -> None:
+        if not peer[1]:  # a source port of 0 cannot be answered
+            return
+        client = DnsClient(peer[0], peer[1], False, functools.partial(self._send, arrival.control, peer))
+        client.interface, client.index, client.local, client.auth = (
+            arrival.interface,
+            arrival.index,
+            arrival.local,
+            arrival.auth,
+        )
+        client.mac = functools.partial(self._service.client_mac, peer[0])
+        if self._service.dump is not None:
+            self._dump(0x01, data, arrival, peer)
+        wire = self._service.query(data, client)
+        if wire is not None:
+            self._send(arrival.control, peer, wire)
+
+    def _send(self, control: list[tuple[int, int, bytes]], peer: tuple[Any, ...], wire: bytes) -> None:
+        self.socket.sendmsg((wire,), control, 0, peer)
+        if self._service.dump is not None:
+            self._dump(
+                0x02,
+                wire,
+                Arrival(
+                    True, control, "", 0, control[0][2][4:8] if len(control[0][2]) == 12 else control[0][2][:16], False
+                ),
+                peer,
+            )
+
+    def _dump(self, kind: int, wire: bytes, arrival: Arrival, peer: tuple[Any, ...]) -> None:
+        assert self._service.dump is not None
+        theirs, ours = (address_parse(peer[0].partition("%")[0]) or b"", peer[1]), (arrival.local, self.listener.port)
+        source, target = (theirs, ours) if kind == 0x01 else (ours, theirs)
+        self._service.dump.write(kind, wire, source, target, time.time())
+
+    def stop(self) -> None:
+        """End the loop and close the socket."""
+        self._stopping = True
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)  # wakes a blocked recvmsg, though the socket is not connected
+        except OSError:
+            pass
+        self.server_close()
+
+
+class TcpConnection:
+    """A client's connection; `idle` while it is between two queries."""
+
+    __slots__ = ("sock", "peer", "idle", "since")
+
+    def __init__(self, sock: socket.socket, peer: tuple[Any, ...]) -> None:
+        self.sock = sock
+        self.peer = peer
+        self.idle = True
+        self.since = time.monotonic()
+
+
+class DnsTcpServer(socketserver.TCPServer):
+    """A TCP listener: one thread for each of a bounded number of connections.
+
+    When all are taken, the connection that has been idle for longest makes room.
+    """
+
+    allow_reuse_address = True
+    request_queue_size = TCP_BACKLOG
+
+    def __init__(self, listener: Listener, service: DnsService, admit: Callable[[int, bytes, str], Arrival]) -> None:
+        self.address_family = listener.family
+        self.listener = listener
+        self._service = service
+        self._admit = admit
+        self._stopping = False
+        self._connections: dict[int, TcpConnection] = {}
+        self._lock = threading.Lock()
+        self.peer_check: Callable[[str], bool] | None = None
+        super().__init__(listener.target, socketserver.StreamRequestHandler)
+
+    def server_bind(self) -> None:
+        """Bind."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        self.socket.bind(self.listener.target)
+        self.server_address = self.listener.target
+
+    def serve_forever(self, poll_interval: float = 0.5) -> None:
+        """Accept until `stop`: the body of the acceptor's thread."""
+        log = self._service.log
+        while not self._stopping:
+            try:
+                sock, peer = self.socket.accept()
+            except OSError as error:
+                if self._stopping or error.errno in (errno.EBADF, errno.EINVAL, errno.ENOTSOCK):
+                    return
+                log.complain(("accept", error.errno), f"failed to accept a connection: {error_text(error)}", LOG_ERROR)
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._make_room(0)
+                    time.sleep(0.1)
+                continue
+            try:
+                self._open(sock, peer)
+            except Exception as error:
+                sock.close()
+                log.failure("tcp", error)
+
+    def in_use(self) -> int:
+        """Count the open connections."""
+        return len(self._connections)
+
+    def _open(self, sock: socket.socket, peer: tuple[Any, ...]) -> None:
+        limit = self._service.state.config.max_tcp_connections
+        if not self._make_room(limit):
+            sock.close()
+            return
+        connection = TcpConnection(sock, peer)
+        with self._lock:
+            self._connections[id(connection)] = connection
+        metrics = self._service.state.metrics
+        metrics.tcp_connections += 1
+        metrics.tcp_peak = max(metrics.tcp_peak, len(self._connections))
+        threading.Thread(target=self._serve, args=(connection,), name="tcp", daemon=True).start()
+
+    def _make_room(self, limit: int) -> bool:
+        """Wait shortly for a place below `limit`, cutting idle connections; False when none came free."""
+        for _ in range(20):
+            with self._lock:
+                if len(self._connections) < max(limit, 1):
+                    return True
+                idle = [one for one in self._connections.values() if one.idle]
+                victim = min(idle, key=lambda one: one.since, default=None)
+            if victim is not None:
+                self._cut(victim)
+            time.sleep(0.005 if victim is not None else 0.05)
+        return False
+
+    @staticmethod
+    def _cut(connection: TcpConnection) -> None:
+        try:
+            connection.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def _serve(self, connection: TcpConnection) -> None:
+        """Serve one connection: the body of its thread."""
+        try:
+            with connection.sock:
+                self._converse(connection)
+        except OSError:
+            pass
+        except Exception as error:  # nothing that a client sends may go further
+            self._service.log.failure("tcp", error)
+        finally:
+            with self._lock:
+                self._connections.pop(id(connection), None)
+
+    def _converse(self, connection: TcpConnection) -> None:
+        sock, peer, service = connection.sock, connection.peer, self._service
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        local = address_parse(sock.getsockname()[0].partition("%")[0]) or b""
+        arrival = self._admit(0, local, peer[0])
+        if not arrival.admitted or (self.peer_check is not None and not self.peer_check(peer[0])):
+            return
+        client = DnsClient(peer[0], peer[1], True, lambda wire: None)
+        client.interface, client.index, client.local, client.auth = (
+            arrival.interface,
+            arrival.index,
+            local,
+            arrival.auth,
+        )
+        client.mac = functools.partial(service.client_mac, peer[0])
+        end = time.monotonic() + TCP_LIFETIME
+        for _ in range(TCP_QUERIES):
+            connection.idle, connection.since = True, time.monotonic()
+            data = tcp_message_read(sock, min(connection.since + TCP_IDLE, end))
+            if data is None:
+                return
+            connection.idle = False
+            wire = service.query(data, client)
+            if wire is None and len(data) < DNS_HEADER_SIZE:
+                return
+            if wire is not None:
+                sock.settimeout(TCP_IDLE)
+                sock.sendall(len(wire).to_bytes(2, "big") + wire)
+
+    def stop(self) -> None:
+        """Stop accepting, and cut all connections."""
+        self._stopping = True
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.server_close()
+        with self._lock:
+            connections = list(self._connections.values())
+        for connection in connections:
+            self._cut(connection)
+
+
+# ==============================================================================
+# 64 Daemon
+#
+# From a configuration to a running service: building the state, binding,
+# daemonising, watching files and interfaces, signals, reload, statistics.
+#
+# Uses 10 11 13 15 20 21 30 33 40 41 42 51 60 61 62
+# ==============================================================================
+
+
+class ResolvWatch:
+    """The resolv files: which one counts, and its last good list of servers.
+
+    A file that vanishes, is empty, or is being written never takes the servers
+    away: the last good list stays until there is a better one.
+    """
+
+    def __init__(self, paths: Sequence[str], log: Log) -> None:
+        self.paths = tuple(paths)
+        self.rules: list[UpstreamRule] = []
+        self._log = log
+        self._seen: dict[str, tuple[int, int, int] | None] = {}
+        self._unsettled = False
+        self._complained: dict[str, str] = {}
+        self._read_once = False
+
+    def poll(self) -> bool:
+        """Look at the files; True when there is a new list of servers."""
+        signs = {path: self._sign(path) for path in self.paths}
+        if signs == self._seen and not self._unsettled and self._read_once:
+            return False
+        self._seen, self._read_once = signs, True
+        newest = sorted((sign[0], path) for path, sign in signs.items() if sign is not None)
+        return any(self._load(path) for _, path in newest[-1:])
+
+    def _sign(self, path: str) -> tuple[int, int, int] | None:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            self._complain(path, f"failed to access {path}: {error_text(error)}")
+            return None
+        return status.st_mtime_ns, status.st_ino, status.st_size
+
+    def _load(self, path: str) -> bool:
+        try:
+            with open(path, "rb") as file:
+                data = file.read(1 << 16)
+        except OSError as error:
+            self._complain(path, f"failed to read {path}: {error_text(error)}")
+            return False
+        half = bool(data) and not data.endswith(b"\n")  # perhaps in the middle of a write: take it when it stays so
+        if half and not self._unsettled and self.rules:
+            self._unsettled = True
+            return False
+        self._unsettled = False
+        rules = resolv_parse(data)
+        if not rules:
+            self._complain(path, f"no servers found in {path}, will retry")
+            return False
+        self._complained.pop(path, None)
+        self._log.info(f"reading {path}")
+        self.rules = rules
+        return True
+
+    def _complain(self, path: str, text: str) -> None:
+        if self._complained.get(path) != text:
+            self._complained[path] = text
+            self._log.warning(text)
+
+
+class StateBuilder:
+    """Build a DnsState from a Config and the files that it names."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def local_data(self, config: Config, resolv_domain: bytes) -> LocalData:
+        """Load the records of the configuration and all hosts files."""
+        data = LocalData()
+        data.add_config(config, functools.partial(domain_for, config.domain, resolv_domain), hostname_read())
+        expand = (
+            functools.partial(domain_for, config.domain, resolv_domain) if config.expand_hosts else lambda address: b""
+        )
+        reader = HostsReader(data, expand, self._log.error)
+        paths = [] if config.no_hosts else ["/etc/hosts"]
+        for path in reversed(config.addn_hosts):
+            paths.append(path)
+        for path in paths + list(config.hostsdir):
+            for file in self._expanded(path):
+                self._read(reader, file)
+        if not paths and not config.hostsdir:
+            self._log.info("cleared cache")
+        data.freeze()
+        return data
+
+    def _expanded(self, path: str) -> list[str]:
+        try:
+            return directory_files(path) if os.path.isdir(path) else [path]
+        except OSError as error:
+            self._log.error(f"failed to read {path}: {error_text(error)}")
+            return []
+
+    def _read(self, reader: HostsReader, path: str) -> None:
+        try:
+            count = reader.read(SystemSource().read(path), path)
+        except OSError as error:
+            self._log.error(f"failed to load names from {path}: {error_text(error)}")
+            return
+        self._log.info(f"read {path} - {count} names")
+
+    def rules(
+        self, config: Config, resolv: Sequence[UpstreamRule], known: DomainRules | None, own: frozenset[bytes]
+    ) -> DomainRules:
+        """Make the domain rules: configuration, servers-file, then the servers of the resolv file.
+
+        `own` are the addresses of this machine: a server there on our own port would be ourselves.
+        """
+        rules = DomainRules(known.servers if known is not None else {})
+        rules.add_bulk(config.bulk_local, config.bulk_null)
+        for address in config.address:
+            rules.add_address(address)
+        for rule in itertools.chain(config.server, self._servers_file(config), resolv):
+            if rule.kind == "server" and rule.port == config.port and address_parse(rule.address) in own:
+                self._log.complain(("own", rule.address), f"ignoring nameserver {rule.address} - local interface")
+                continue
+            rules.add_server(self._resolved(rule))
+        for domain in config.domain:
+            if domain.local and domain.domain != DNS_ROOT:
+                rules.add_server(UpstreamRule((DomainPattern(domain.domain.lower(), 0),), "local"))
+        return rules
+
+    def _resolved(self, rule: UpstreamRule) -> UpstreamRule:
+        """Look the host name of a server up, once; OSError text goes to the log and the rule never forwards."""
+        if not rule.host:
+            return rule
+        try:
+            found = socket.getaddrinfo(rule.host.encode(), rule.port, type=socket.SOCK_DGRAM)
+        except (OSError, UnicodeError) as error:
+            raise StartError(
+                EXIT_CONFIG, f"cannot resolve the server name {rule.host} ({rule.place}): {error}"
+            ) from None
+        address = str(found[0][4][0]).partition("%")[0]
+        return UpstreamRule(
+            rule.domains,
+            rule.kind,
+            address,
+            "",
+            rule.port,
+            rule.interface,
+            rule.source,
+            rule.source_port,
+            rule.place,
+            rule.scope,
+        )
+
+    def _servers_file(self, config: Config) -> Sequence[UpstreamRule]:
+        path = config.servers_file
+        if not path:
+            return ()
+        try:
+            rules, problems = servers_file_parse(SystemSource().read(path), path)
+        except OSError as error:
+            self._log.error(f"cannot read {path}: {error_text(error)}")
+            return ()
+        for problem in problems:
+            self._log.error(config_problem_format(problem))
+        self._log.info(f"reading {path}")
+        return rules
+
+
+def domain_for(rules: Sequence[DomainRule], resolv_domain: bytes, address: bytes) -> bytes:
+    """Find the domain for an address: the latest rule whose range has it, else the last rule without a range."""
+    general = b""
+    for rule in reversed(rules):
+        name = resolv_domain if rule.from_resolv else rule.domain
+        if rule.first is None or rule.last is None:
+            if not rule.interface and not general:
+                general = name
+        elif len(rule.first) == len(address) and rule.first <= address <= rule.last:
+            return name
+    return general if general != DNS_ROOT else b""
+
+
+def hostname_read() -> bytes:
+    """Give this machine's name in wire form, the root when it has none that is valid."""
+    try:
+        return dns_name_parse(socket.gethostname())
+    except ValueError:
+        return DNS_ROOT
+
+
+def resolv_domain_read(paths: Sequence[str]) -> bytes:
+    """Give the first entry of the `search` or `domain` line of the resolv file (domain=#)."""
+    for path in paths[:1]:
+        try:
+            with open(path, "rb") as file:
+                lines = file.read(1 << 16).split(b"\n")
+        except OSError:
+            return b""
+        for line in lines:
+            words = line.split()
+            if len(words) > 1 and words[0] in (b"search", b"domain"):
+                try:
+                    return dns_name_parse(words[1].decode("latin-1"))
+                except ValueError:
+                    return b""
+    return b""
+
+
+class Daemon:
+    """The running program: owns the sockets, the threads and the state; its loop is the main thread."""
+
+    def __init__(self, config: Config, load: Callable[[], ConfigResult], name: str, log: Log) -> None:
+        self.config = config
+        self._load = load  # reads the configuration again
+        self._log = log
+        self._port = config.port  # stays until a restart
+        self._name = name
+        self._builder = StateBuilder(log)
+        self._metrics = DnsMetrics()
+        self._cache = DnsCache(config.cache_size)
+        self._answers = WireAnswers(config.cache_size)
+        self._interfaces: tuple[InterfaceAddress, ...] = ()
+        self._udp: dict[tuple[str, int, int], DnsUdpServer] = {}
+        self._tcp: dict[tuple[str, int, int], DnsTcpServer] = {}
+        self._resolv = ResolvWatch((), log)
+        self._serial = int(time.time())
+        self._file_sink: FileSink | None = None
+        self._dump: PacketDump | None = None
+        self._pid_file = ""
+        self._service: DnsService
+        self._running = True
+        self._signals: collections.deque[int] = collections.deque(maxlen=64)
+        self._hosts_signs: dict[str, int] = {}
+        self._status = -1  # where the parent waits for word of the start
+        self._own_pid = os.getpid
+        self._netlink: socket.socket | None = None
+        self._started = False
+
+    # -- start --
+
+    def start(self) -> None:
+        """Bind, go to the background, drop privileges, start the threads; StartError when that fails."""
+        config = self.config
+        self._open_logs(config)
+        descriptors = descriptors_raise()
+        self._interfaces = interfaces_read()
+        self._check_interfaces(config)
+        if config.dumpfile:
+            try:
+                self._dump = PacketDump(config.dumpfile, config.dumpmask)
+            except OSError as error:
+                raise StartError(EXIT_FILE, f"cannot open dump file {config.dumpfile}: {error_text(error)}") from None
+        self._resolv = self._watch(config)
+        self._resolv.poll()
+        account = self._account(config)
+        exchange = UpstreamExchange(self._log, self._dump, descriptors)
+        state = self._build(config)
+        self._service = DnsService(state, exchange, self._log, self._dump)
+        if config.port:
+            self._listen(config, fatal=True)
+        self._background(config, account)
+        self._log.start()
+        self._announce(config)
+        threading.stack_size(1 << 18)
+        threading.Thread(target=exchange.run, name="upstream", daemon=True).start()
+        for udp in self._udp.values():
+            self._serve(udp)
+        for tcp in self._tcp.values():
+            self._serve(tcp)
+        self._started = True
+        self._probe_loops()
+
+    def _watch(self, config: Config) -> ResolvWatch:
+        paths = () if config.no_resolv or not config.port else config.resolv_file or ("/etc/resolv.conf",)
+        return ResolvWatch(paths, self._log)
+
+    def _build(self, config: Config) -> DnsState:
+        domain = (
+            resolv_domain_read(config.resolv_file or ("/etc/resolv.conf",))
+            if any(rule.from_resolv for rule in config.domain)
+            else b""
+        )
+        local = self._builder.local_data(config, domain) if config.port else LocalData()
+        return self._state(config, local)
+
+    def _state(self, config: Config, local: LocalData) -> DnsState:
+        """Put a state together from local data, the present servers and interfaces."""
+        old = self._service.state if hasattr(self, "_service") else None
+        own = frozenset(at.address for at in self._interfaces)
+        rules = self._builder.rules(config, self._resolv.rules, old.rules if old is not None else None, own)
+        state = DnsState(config, local, rules, self._cache, self._answers, self._metrics, self._log, hostname_read())
+        local.set_interfaces(self._interfaces)
+        state.interfaces = self._interfaces
+        state.serial = self._serial
+        return state
+
+    def _check_interfaces(self, config: Config) -> None:
+        present = {at.interface for at in self._interfaces} | {at.label for at in self._interfaces}
+        for name in config.interface:
+            if not any(name_matches(name, one) for one in present):
+                self._log.warning(f"warning: interface {name} does not currently exist")
+
+    def _open_logs(self, config: Config) -> None:
+        log = self._log
+        log.queries = config.log_queries is not None
+        log.debug = config.log_debug
+        log.sinks = []
+        self._file_sink = None
+        facility = config.log_facility
+        if facility is not None and (facility == "-" or "/" in facility):
+            try:
+                self._file_sink = FileSink(
+                    facility, os.getpid, self._name, not (facility == "-" and config.keep_in_foreground)
+                )
+            except OSError as error:
+                raise StartError(EXIT_FILE, f"cannot open log {facility}: {error_text(error)}") from None
+            log.sinks.append(self._file_sink)
+        else:
+            number = facility_number(facility or ("local0" if config.no_daemon else "daemon"))
+            if number is None:
+                raise StartError(EXIT_CONFIG, f"there is no syslog facility '{facility}'")
+            log.sinks.append(SyslogSink(number, os.getpid, self._name))
+        if config.no_daemon and facility != "-":
+            log.sinks.append(FileSink("-", lambda: 0, self._name, False))
+
+    def _account(self, config: Config) -> tuple[int, int] | None:
+        """Choose the account to run as: (uid, gid), or None to stay."""
+        if config.no_daemon or os.getuid() != 0:
+            return None
+        name = "nobody" if config.user is None else config.user
+        user = user_find(name) if name else (0, 0)
+        if user is None:
+            raise StartError(EXIT_CONFIG, f"unknown user or group: {name}")
+        group = user[1]
+        if config.group:
+            found = group_find(config.group)
+            if found is None:
+                raise StartError(EXIT_CONFIG, f"unknown user or group: {config.group}")
+            group = found
+        elif config.group is None:
+            dip = group_find("dip")
+            group = group if dip is None else dip
+        return user[0], group
+
+    def _background(self, config: Config, account: tuple[int, int] | None) -> None:
+        """Fork twice unless told to stay; write the pid file; become the other account."""
+        if not (config.keep_in_foreground or config.no_daemon):
+            self._fork()
+        if not config.no_daemon:
+            os.chdir("/")
+            self._pid_file = "/var/run/dnsmasq.pid" if config.pid_file is None else config.pid_file
+            if self._pid_file:
+                try:
+                    pid_file_write(self._pid_file, account)
+                except OSError as error:
+                    if os.getuid() == 0:
+                        raise StartError(
+                            EXIT_FILE, f"failed to open pidfile {self._pid_file}: {error_text(error)}"
+                        ) from None
+        if account is not None and account != (0, 0):
+            if self._file_sink is not None and self._file_sink.path != "-":
+                self._file_sink.own(*account)
+            try:
+                privileges_drop(*account)
+            except OSError as error:
+                raise StartError(EXIT_MISC, f"failed to change user-id: {error_text(error)}") from None
+        if self._status >= 0:
+            self._detach()
+
+    def _fork(self) -> None:
+        """Go to the background; the first process waits for word and leaves with the right code."""
+        reader, writer = os.pipe()
+        if os.fork():
+            os.close(writer)
+            with os.fdopen(reader, "rb") as stream:
+                word = stream.read()
+            if word[:1] == b"\0":
+                os._exit(EXIT_OK)
+            sys.stderr.write(word[1:].decode("utf-8", "replace"))
+            sys.stderr.flush()
+            os._exit(word[0] if word else EXIT_MISC)
+        os.close(reader)
+        os.setsid()
+        if os.fork():
+            os._exit(EXIT_OK)
+        self._status = writer
+
+    def _detach(self) -> None:
+        """Tell the waiting parent that all is well, and let go of the terminal."""
+        null = os.open(os.devnull, os.O_RDWR)
+        keep_stderr = any(isinstance(sink, FileSink) and sink.path == "-" for sink in self._log.sinks)
+        for fd in (0, 1) if keep_stderr else (0, 1, 2):
+            os.dup2(null, fd)
+        os.close(null)
+        os.write(self._status, b"\0")
+        os.close(self._status)
+        self._status = -1
+
+    def report_failure(self, error: StartError) -> bool:
+        """Send a failed start's code and words to the waiting parent; False when there is none."""
+        if self._status < 0:
+            return False
+        os.write(self._status, bytes((error.code,)) + f"\n{self._name}: {error}\n".encode())
+        os.close(self._status)
+        self._status = -1
+        return True
+
+    def _announce(self, config: Config) -> None:
+        log = self._log
+        if not config.port:
+            log.info(f"started, version {DNSMASQ_VERSION} DNS disabled")
+        elif config.cache_size:
+            log.info(f"started, version {DNSMASQ_VERSION} cachesize {config.cache_size}")
+        else:
+            log.info(f"started, version {DNSMASQ_VERSION} cache disabled")
+        if service_is_local(config) and config.port:
+            log.info("DNS service limited to local subnets")
+        log.info(f"compile time options: {COMPILE_OPTIONS}")
+        if config.not_at_work:
+            log.warning(f"accepted but not at work yet in pydnsmasq {VERSION}: {', '.join(config.not_at_work)}")
+        if config.no_resolv and config.resolv_file:
+            log.warning("warning: ignoring resolv-file flag because no-resolv is set")
+        if config.cache_size > 10_000:
+            log.warning("cache size greater than 10000 may cause performance issues, and is unlikely to be useful.")
+        if config.log_async:
+            log.info(f"asynchronous logging enabled, queue limit is {config.log_async} messages")
+        self._announce_servers(config)
+
+    def _announce_servers(self, config: Config) -> None:
+        if not config.port:
+            return
+        log, rules = self._log, self._service.state.rules
+        shown = 0
+        for group in rules.groups:
+            for server in group.servers:
+                shown += 1
+                if shown > LOG_SERVERS_MAX:
+                    continue
+                where = (
+                    f" for domain {group.domain}"
+                    if group.domain
+                    else " for unqualified names"
+                    if group is not rules.default
+                    else ""
+                )
+                via = f"(via {server.interface})" if server.interface else ""
+                log.info(f"using nameserver {server.address}#{server.port}{via}{where}")
+        if shown > LOG_SERVERS_MAX:
+            log.info("more servers are defined but not logged")
+        locals_ = [pattern for rule in reversed(config.server) if rule.kind == "local" for pattern in rule.domains]
+        for pattern in locals_[:LOG_LOCALS_MAX]:
+            log.info(
+                f"using only locally-known addresses for {dns_name_format(pattern.name) if pattern.name else 'unqualified names'}"
+            )
+        more = len(locals_) - LOG_LOCALS_MAX + sum(map(len, filter(None, (config.bulk_local, config.bulk_null))))
+        if more > 0:
+            log.info(f"using {more} more local addresses")
+        if not shown and not self._resolv.paths:
+            log.warning("warning: no upstream servers configured")
+
+    # -- listening --
+
+    def _listen(self, config: Config, fatal: bool) -> None:
+        """Open what is missing of the chosen listeners, close what is no longer wanted."""
+        wanted = {listener.key: listener for listener in listeners_choose(config, self._port, self._interfaces)}
+        for table in (self._udp, self._tcp):
+            for key in [key for key in table if key not in wanted]:
+                table.pop(key).stop()
+        for key, listener in wanted.items():
+            self._open(listener, key, fatal)
+        self._admission(config)
+
+    def _open(self, listener: Listener, key: tuple[str, int, int], fatal: bool) -> None:
+        for table, kind in ((self._udp, DnsUdpServer), (self._tcp, DnsTcpServer)):
+            if key in table:
+                continue
+            try:
+                server = kind(listener, self._service, self._arrival)
+            except OSError as error:
+                self._open_failed(listener, error, kind is DnsTcpServer, fatal)
+                continue
+            table[key] = server  # type: ignore[assignment]
+            if self._started:
+                self._serve(server)
+
+    def _open_failed(self, listener: Listener, error: OSError, tcp: bool, fatal: bool) -> None:
+        if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL) and ":" in listener.address:
+            return  # no IPv6 here
+        where = (
+            f"port {listener.port}"
+            if listener.address in ("0.0.0.0", "::")
+            else f"{listener.address} port {listener.port}"
+        )
+        text = f"failed to create listening socket for {where}: {error_text(error)}"
+        if error.errno == errno.EADDRINUSE and (holder := port_holder(listener.port, tcp)):
+            text += f"; {'TCP' if tcp else 'UDP'} port {listener.port} is {holder}"
+        if fatal and error.errno != errno.EADDRNOTAVAIL:
+            raise StartError(EXIT_NETWORK, text)
+        self._log.complain(("listen", listener.key), text)
+
+    def _serve(self, server: DnsUdpServer | DnsTcpServer) -> None:
+        name = f"{'udp' if isinstance(server, DnsUdpServer) else 'tcp'}-{server.listener.address}"
+        threading.Thread(target=server.serve_forever, name=name, daemon=True).start()
+
+    def _admission(self, config: Config) -> None:
+        """Tell the listeners that interfaces, or who may ask, have changed."""
+        check = self._near if service_is_local(config) and config.local_service == "net" else None
+        for udp in self._udp.values():
+            udp.peer_check = check
+            udp.peers = set() if check is not None else None
+            udp.forget_arrivals()
+        for tcp in self._tcp.values():
+            tcp.peer_check = check
+
+    def _near(self, text: str) -> bool:
+        """Tell whether a client is on a subnet of ours (local-service)."""
+        address = address_parse(text.partition("%")[0])
+        if address is not None and len(address) == 16 and address[:2] == b"\xfe\x80":
+            return True
+        if address is not None and any(address_in(address, at.address, at.prefix) for at in self._interfaces):
+            return True
+        self._log.complain("local-service", f"ignoring query from non-local network {text} (logged only once)")
+        return False
+
+    def _arrival(self, index: int, local: bytes, peer: str) -> Arrival:
+        """Judge a query by the interface it came in on and the address that it was sent to."""
+        config = self.config
+        if local[:12] == b"\0" * 10 + b"\xff\xff":
+            local = local[12:]
+        holder = next(
+            (
+                at
+                for at in self._interfaces
+                if at.address == local and (index in (0, at.index) or local[:2] != b"\xfe\x80")
+            ),
+            None,
+        )
+        arrived = next((at for at in self._interfaces if at.index == index), holder)
+        interface = arrived.interface if arrived is not None else ""
+        if arrived is not None and arrived.loopback and holder is not None and not holder.loopback:
+            arrived, interface = holder, holder.interface  # from this machine to an address of another interface
+        auth = auth_admits(config, interface, local)
+        at = holder if holder is not None and holder.interface == interface else arrived
+        admitted = auth or interface_admits(config, at, interface, local)
+        return Arrival(admitted, [], interface, index, local, auth)
+
+    # -- the main thread --
+
+    def run(self) -> int:
+        """Serve signals and changes until the end; give the exit code."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        os.set_blocking(reader, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        self._netlink = netlink_monitor()
+        watched = [reader] + ([self._netlink.fileno()] if self._netlink is not None else [])
+        code = EXIT_OK
+        while self._running:
+            ready, _, _ = select.select(watched, [], [], POLL_SECONDS)
+            try:
+                if reader in ready:
+                    os.read(reader, 512)
+                code = self._take_signals()
+                if self._netlink is not None and self._netlink.fileno() in ready:
+                    self._interfaces_changed()
+                self._poll_files()
+            except Exception as error:  # the daemon outlives whatever goes wrong here
+                self._log.failure("main", error)
+        return code
+
+    def take_signal(self, number: int, frame: object) -> None:
+        """Note a signal; the main loop acts on it."""
+        self._signals.append(number)
+
+    def _take_signals(self) -> int:
+        seen = set()
+        code = EXIT_OK
+        while self._signals:
+            seen.add(self._signals.popleft())
+        if signal.SIGTERM in seen:
+            self._stop("exiting on receipt of SIGTERM")
+        elif signal.SIGINT in seen and self.config.no_daemon:
+            self._stop("exiting on receipt of SIGINT")
+            code = EXIT_MISC
+        if signal.SIGHUP in seen:
+            self.reload()
+        if signal.SIGUSR1 in seen:
+            self.statistics()
+        if signal.SIGUSR2 in seen and self._file_sink is not None:
+            try:
+                self._log.flush()
+                self._file_sink.reopen()
+            except OSError as error:
+                self._log.error(
+                    f"failed to open {self._file_sink.path} again: {error_text(error)}; the old file stays in use"
+                )
+        return code
+
+    def _stop(self, text: str) -> None:
+        self._running = False
+        self._log.info(text)
+        for udp in self._udp.values():
+            udp.stop()
+        for tcp in self._tcp.values():
+            tcp.stop()
+        if self._pid_file:
+            try:
+                os.unlink(self._pid_file)
+            except OSError:
+                pass
+        self._log.flush()
+
+    # -- changes --
+
+    def reload(self) -> None:
+        """Read everything again, aside; swap it in only when it is whole."""
+        result = self._load()
+        problems = list(result.problems)
+        if result.config is not None and not problems:
+            problems += config_check(result.config, SystemSource())
+        if result.config is None or problems:
+            for problem in problems:
+                self._log.error(config_problem_format(problem))
+            self._log.error("the configuration is not reloaded, the old one stays in use")
+            return
+        try:
+            self._swap(result.config)
+        except StartError as error:
+            self._log.error(f"{error}; the configuration is not reloaded, the old one stays in use")
+
+    def _swap(self, config: Config) -> None:
+        old, old_watch = self.config, self._resolv
+        for option in ("user", "group", "pid_file", "port", "no_daemon", "keep_in_foreground", "dumpfile"):
+            if getattr(config, option) != getattr(old, option):
+                self._log.warning(f"{option.replace('_', '-')} has changed in the configuration; that needs a restart")
+        self._serial += 1
+        self._interfaces = interfaces_read()
+        watch = self._watch(config)
+        if watch.paths == old_watch.paths:
+            watch = old_watch
+            if config.no_poll:
+                watch.poll()
+        else:
+            watch.rules = old_watch.rules
+            watch.poll()
+        self._resolv = watch
+        try:
+            state = self._build(config)
+        except BaseException:
+            self._resolv = old_watch
+            raise
+        self.config = config
+        self._cache.size = config.cache_size
+        self._log.queries = config.log_queries is not None
+        self._log.debug = config.log_debug
+        if config.log_facility != old.log_facility:
+            self._relog(config)
+        self._use(state)
+        self._cache.flush()
+        if old.port:
+            self._listen(config, fatal=False)
+
+    def _relog(self, config: Config) -> None:
+        try:
+            self._log.flush()
+            self._open_logs(config)
+        except StartError as error:
+            self._log.error(str(error))
+
+    def _use(self, state: DnsState) -> None:
+        """Swap a state in; finished answers of the old one are gone."""
+        self._service.state = state
+        self._answers.clear()
+
+    def _poll_files(self) -> None:
+        config = self.config
+        if not config.port:
+            return
+        if not config.no_poll and self._resolv.poll():
+            self._servers_changed()
+        if config.hostsdir and self._hosts_moved(config):
+            self._use(self._build(config))
+
+    def _hosts_moved(self, config: Config) -> bool:
+        signs: dict[str, int] = {}
+        for directory in config.hostsdir:
+            try:
+                for path in directory_files(directory):
+                    status = os.stat(path)
+                    signs[path] = status.st_mtime_ns + status.st_size + status.st_ino
+            except OSError:
+                continue
+        moved = bool(self._hosts_signs) and signs != self._hosts_signs
+        first = not self._hosts_signs
+        self._hosts_signs = signs or {"": 0}
+        return moved and not first
+
+    def _servers_changed(self) -> None:
+        state = self._state(self.config, self._service.state.local)
+        self._use(state)
+        if self.config.clear_on_reload:
+            self._cache.flush()
+        self._announce_servers(self.config)
+        self._probe_loops()
+
+    def _probe_loops(self) -> None:
+        if not self.config.dns_loop_detect:
+            return
+        state = self._service.state
+        for server in state.rules.default.servers:
+            server.looped = False
+            self._service.exchange.probe(server, loop_probe_name(server), state)
+
+    def _interfaces_changed(self) -> None:
+        assert self._netlink is not None
+        try:
+            while self._netlink.recv(1 << 16):
+                pass
+        except OSError:
+            pass
+        addresses = interfaces_read()
+        if addresses == self._interfaces:
+            return
+        self._interfaces = addresses
+        if not self.config.port:
+            return
+        self._use(self._state(self.config, self._service.state.local))
+        if self.config.bind_dynamic or self.config.bind_interfaces:
+            self._listen(self.config, fatal=False)
+        self._admission(self.config)
+
+    # -- statistics --
+
+    def statistics(self) -> None:
+        """Log the block of SIGUSR1."""
+        log, state, metrics = self._log, self._service.state, self._metrics
+        log.info(f"time {int(time.time())}")
+        if not self.config.port:
+            return
+        cache = state.cache
+        log.info(
+            f"cache size {cache.size}, {cache.evicted}/{cache.inserted} cache insertions re-used unexpired cache entries."
+        )
+        log.info(
+            f"queries forwarded {metrics.forwarded}, queries answered locally {metrics.local + state.answers.hits()}"
+        )
+        if self.config.use_stale_cache is not None:
+            log.info(f"queries answered from stale cache {metrics.stale}")
+        log.info(f"queries for authoritative zones {metrics.auth}")
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        log.info(f"pool memory in use {used}, max {used}, allocated {used}")
+        in_use = sum(tcp.in_use() for tcp in self._tcp.values())
+        log.info(
+            f"child processes for TCP requests: in use {in_use}, highest since last SIGUSR1 {metrics.tcp_peak}, "
+            f"max allowed {self.config.max_tcp_connections}."
+        )
+        metrics.tcp_peak = in_use
+        if self._service.exchange.ignored:
+            log.info(f"replies ignored (wrong id, question or form): {self._service.exchange.ignored}")
+        for server in dict.fromkeys(server for group in state.rules.groups for server in group.servers):
+            log.info(
+                f"server {server.address}#{server.port}: queries sent {server.queries}, retried {server.retried}, "
+                f"failed {server.failed}, nxdomain replies {server.nxdomain}, avg. latency {int(server.latency)}ms"
+            )
+        if log.queries or self.config.no_daemon:
+            self._dump_cache(state)
+
+    def _dump_cache(self, state: DnsState) -> None:
+        log, now = self._log, int(time.monotonic())
+        log.info("Host                                     Address                        Flags      Expires")
+        for key, records in list(state.local.names.items()):
+            for rr in records:
+                if rr.rrtype in (TYPE_A, TYPE_AAAA, TYPE_CNAME):
+                    kind = {TYPE_A: "4", TYPE_AAAA: "6", TYPE_CNAME: "C"}[rr.rrtype]
+                    value = dns_name_format(rr.rdata) if kind == "C" else address_format(rr.rdata)
+                    origin = "C" if rr.source == "config" else "H"
+                    log.info(f"{dns_name_format(key):<40} {value:<30} {kind}F I   {origin}")
+        for bulk in state.local.bulks:
+            log.info(f"({bulk.count} names of {bulk.source} with the address {address_format(bulk.address)})")
+        for entry in state.cache.entries():
+            log.info(cache_line(entry, now))
+
+
+def cache_line(entry: CacheEntry, now: int) -> str:
+    """Format a cache entry for the dump: name, value, flags, time of its end."""
+    kind = {TYPE_A: "4", TYPE_AAAA: "6", TYPE_CNAME: "C"}.get(entry.rrtype, "T")
+    flags = f"{kind if entry.kind != CACHE_NXDOMAIN else ' '}F"
+    if entry.kind != CACHE_DATA:
+        flags += "    N" + ("X" if entry.kind == CACHE_NXDOMAIN else "")
+    values = rdata_log(entry.records[0], entry.rrtype) if entry.records else [""]
+    value = dns_name_format(entry.records[0]) if entry.rrtype == TYPE_CNAME else values[0] if values else ""
+    ends = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(time.time() + entry.expires - now))
+    return f"{dns_name_format(entry.name):<40} {value:<30} {flags:<10} {ends}"
+
+
+# ==============================================================================
+# 65 Main
+#
+# The command: what to print, what to check, when to run.
+#
+# Uses 10 11 13 30 32 33 60 64
+# ==============================================================================
+
+
+def version_text() -> str:
+    """Make the text of --version; its first two lines are a contract with scripts."""
+    return (
+        f"Dnsmasq version {DNSMASQ_VERSION}  Copyright (c) 2026 the pydnsmasq authors\n"
+        f"Compile time options: {COMPILE_OPTIONS}\n\n"
+        f"This is pydnsmasq {VERSION}, which speaks the language of dnsmasq {DNSMASQ_VERSION}.\n"
+        "It comes with no warranty; its licence is MIT, see the file LICENSE.\n"
+    )
+
+
+def help_text(topic: str) -> str:
+    """Make the text of --help, or of `--help dhcp` and `--help dhcp6`."""
+    if topic in ("dhcp", "dhcp6"):
+        return str(dhcp_option_help(6 if topic == "dhcp6" else 4))
+    return option_help()
+
+
+def process_name() -> str:
+    """Tell under which name the log speaks: dnsmasq, whatever the file is called."""
+    return "dnsmasq"
+
+
+def _identity_restore() -> None:
+    """Be `dnsmasq` for pidof and for whoever reads argv[0], when started under that name.
+
+    A script's argv[0] is the interpreter; starting it again with another argv[0]
+    mends that (only for a system interpreter, whose prefix does not depend on it).
+    """
+    script = sys.argv[0]
+    if os.path.basename(script) != "dnsmasq":
+        return
+    given = sys.orig_argv[0]
+    if os.path.basename(given) != "dnsmasq" and sys.executable.startswith("/usr/bin/") and "/" in script:
+        try:
+            os.execv(sys.executable, [script, "-E", "-s", script, *sys.argv[1:]])
+        except OSError:
+            pass
+    process_rename("dnsmasq")
+
+
+def _signals_install(handler: Callable[[int, Any], None]) -> None:
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, handler)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+
+def _starting_signal(number: int, frame: object) -> None:
+    """Before the service is up, TERM and INT end the start, everything else is left for later."""
+    if number in (signal.SIGTERM, signal.SIGINT):
+        os._exit(EXIT_MISC)
+
+
+def _problems_print(problems: Iterable[ConfigProblem]) -> None:
+    for problem in problems:
+        sys.stderr.write(f"dnsmasq: {config_problem_format(problem)}\n")
+    sys.stderr.flush()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line `argv` (without the program's name); give the exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if arguments in (["--version"], ["-v"]):
+        sys.stdout.write(version_text())
+        return EXIT_OK
+    if argv is None:
+        _identity_restore()
+    _signals_install(_starting_signal)
+    source = SystemSource()
+    result = config_load(arguments, source)
+    if result.command == "version":
+        sys.stdout.write(version_text())
+        return EXIT_OK
+    if result.command == "help":
+        sys.stdout.write(help_text(result.topic))
+        return EXIT_OK
+    problems = list(result.problems)
+    if result.config is not None and not problems:
+        problems += config_check(result.config, source)
+    if result.config is None or problems:
+        sys.stderr.write("\n")
+        _problems_print(problems)
+        return result.exit_code or EXIT_CONFIG
+    if result.command == "test":
+        sys.stderr.write("dnsmasq: syntax check OK.\n")
+        return EXIT_OK
+    return _serve(result.config, arguments, source)
+
+
+def _serve(config: Config, arguments: list[str], source: SystemSource) -> int:
+    os.umask(0o022)
+    sys.setswitchinterval(0.001)  # a list that loads must not hold the packets up for long
+    log = Log()
+    daemon = Daemon(config, functools.partial(config_load, arguments, source), process_name(), log)
+    try:
+        daemon.start()
+    except StartError as error:
+        log.error(str(error))
+        log.put((LOG_CRITICAL, "", "FAILED to start up"))
+        if log.sinks:
+            log.flush()
+        if not daemon.report_failure(error):
+            sys.stderr.write(f"\ndnsmasq: {error}\n")
+        return error.code
+    _signals_install(daemon.take_signal)
+    code = daemon.run()
+    sys.stdout.flush()
+    os._exit(code)  # the threads of the service hold nothing that needs an orderly end
+
+
+if __name__ == "__main__":
+    sys.exit(main())
