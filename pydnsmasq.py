@@ -135,6 +135,7 @@ WIRE_VARIANTS_MAX = 32  # rotations kept for one answer
 STALE_WINDOW = 86_400  # seconds; use-stale-cache
 REFRESH_PART = 10  # a popular name is refreshed in the last tenth of its life
 REFRESH_HITS = 3  # hits since it was stored that make a name popular
+REFRESH_AGAIN = 5  # seconds between two tries to refresh an entry
 REFRESH_TTL_MIN = 10  # seconds; shorter lives are not refreshed ahead
 
 # Forwarding.
@@ -161,10 +162,8 @@ UPSTREAM_TCP_IDLE = 10.0  # seconds a connection is kept for the next question
 COMPLAINT_SECONDS = 5.0  # the same complaint is logged once in this time
 
 # TCP service.
-TCP_CONNECTIONS = 20  # threads for clients; max-tcp-connections
 TCP_BACKLOG = 32
 TCP_IDLE = 5.0  # seconds without a byte; stops idle clients
-TCP_IDLE_BUSY = 0.5  # seconds, when all connections are taken
 TCP_QUERIES = 100  # queries on one connection
 TCP_LIFETIME = 150.0  # seconds for one connection; stops slow clients
 
@@ -179,11 +178,10 @@ LOG_LOCALS_MAX = 8  # local-only domains named at start
 LOCAL_TTL = 0  # seconds
 AUTH_TTL = 600  # seconds
 MIN_CACHE_TTL_MAX = 3600  # seconds; min-cache-ttl
-SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, SOA_MINIMUM = 1200, 180, 1_209_600, 600
+SOA_REFRESH, SOA_RETRY, SOA_EXPIRE = 1200, 180, 1_209_600
 
 # Files.
 POLL_SECONDS = 1.0  # resolv files, hosts directories, interfaces
-HOSTS_CHUNK = 1 << 18  # octets of a hosts file read at once
 INCLUDE_DEPTH_MAX = 32  # conf-file within conf-file; stops a loop that inodes do not show
 CONFIG_CHUNK = 1 << 18  # octets of a configuration file read at once
 PROBLEMS_MAX = 200  # configuration errors reported in one run
@@ -567,7 +565,8 @@ EDNS_DO = 0x8000
 
 EDNS_SUBNET, EDNS_COOKIE, EDNS_EDE, EDNS_MAC, EDNS_MAC_TEXT, EDNS_CPE_ID = 8, 10, 15, 65001, 65073, 65074
 
-EDE_OTHER, EDE_STALE, EDE_NOT_READY, EDE_BLOCKED, EDE_FILTERED, EDE_NETWORK, EDE_INVALID = 0, 3, 14, 15, 17, 23, 24
+EDE_STALE, EDE_NOT_READY, EDE_BLOCKED, EDE_FILTERED = 3, 14, 15, 17
+EDE_NOT_AUTHORITATIVE, EDE_NETWORK, EDE_INVALID = 20, 23, 24
 EDE_TEXTS = {
     0: "other", 1: "unsupported DNSKEY algorithm", 2: "unsupported DS digest", 3: "stale answer", 4: "forged",
     5: "DNSSEC indeterminate", 6: "DNSSEC bogus", 7: "DNSSEC signature expired", 8: "DNSSEC sig not yet valid",
@@ -846,13 +845,15 @@ def dns_reverse_address(name: bytes) -> tuple[bytes, bool] | None:
     """
     if name.endswith(b"\7in-addr\4arpa\0"):
         labels = _labels(name[:-14])
-        if len(labels) > 4 or not all(label.isdigit() and len(label) <= 3 and int(label) < 256 for label in labels):
+        if not 0 < len(labels) < 5 or not all(
+            label.isdigit() and len(label) <= 3 and int(label) < 256 for label in labels
+        ):
             return None
         octets = [int(label) for label in reversed(labels)]
         return bytes(octets + [0] * (4 - len(octets))), len(octets) == 4
     if name.endswith(b"\3ip6\4arpa\0"):
         labels = _labels(name[:-10])
-        if len(labels) > 32 or not all(len(label) == 1 and label in b"0123456789abcdef" for label in labels):
+        if not 0 < len(labels) < 33 or not all(len(label) == 1 and label in b"0123456789abcdef" for label in labels):
             return None
         digits = b"".join(reversed(labels)).decode()
         return bytes.fromhex(digits.ljust(32, "0")), len(digits) == 32
@@ -957,17 +958,20 @@ def rdata_expand(data: bytes, start: int, length: int, rrtype: int, memo: dict[i
 
 
 def rdata_names(rdata: bytes, rrtype: int) -> list[tuple[int, int, bool]]:
-    """Find the names in uncompressed data: (start, end, may be compressed)."""
+    """Find the names in uncompressed data: (start, end, may be compressed); none when it is not such data (dns-rr)."""
     out, pos = [], 0
-    for part in RR_LAYOUTS.get(rrtype, ()):
-        if part in ("n", "u"):
-            start = pos
-            while rdata[pos]:
-                pos += 1 + rdata[pos]
-            pos += 1
-            out.append((start, pos, part == "n"))
-        else:
-            pos += part if isinstance(part, int) else 1 + rdata[pos]
+    try:
+        for part in RR_LAYOUTS.get(rrtype, ()):
+            if part in ("n", "u"):
+                start = pos
+                while rdata[pos]:
+                    pos += 1 + rdata[pos]
+                pos += 1
+                out.append((start, pos, part == "n"))
+            else:
+                pos += part if isinstance(part, int) else 1 + rdata[pos]
+    except IndexError:
+        return []
     return out
 
 
@@ -1246,7 +1250,7 @@ def _record_read(wire: bytes, pos: int, memo: dict[int, bytes]) -> tuple[DnsReco
 
 
 class DnsWriter:
-    """Build a message: question first, then records by section, names compressed."""
+    """Build a message: question first, then records by section, names compressed where the case is the same."""
 
     __slots__ = ("_out", "_names", "_counts")
 
@@ -1257,7 +1261,7 @@ class DnsWriter:
         self._names: dict[bytes, int] = {}
         pos = 0
         while name[pos]:
-            self._names[name[pos:].lower()] = DNS_HEADER_SIZE + pos
+            self._names[name[pos:]] = DNS_HEADER_SIZE + pos
             pos += 1 + name[pos]
 
     def add(self, section: int, name: bytes, rrtype: int, rrclass: int, ttl: int, rdata: bytes) -> None:
@@ -1289,7 +1293,7 @@ class DnsWriter:
     def _name(self, name: bytes) -> None:
         names, out, pos = self._names, self._out, 0
         while name[pos]:
-            suffix = name[pos:].lower()
+            suffix = name[pos:]
             at = names.get(suffix)
             if at is not None:
                 out += name[:pos] + (0xC000 | at).to_bytes(2, "big")
@@ -1651,7 +1655,6 @@ class DhcpHost:
     hardware: tuple[HardwareAddress, ...] = ()
     client_id: bytes | None = None
     any_client_id: bool = False
-    duid: bool = False
     set_tags: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     ipv4: bytes | None = None
@@ -1953,13 +1956,17 @@ def value_required(text: str) -> str:
     return value_text(text)
 
 
+def _digits(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 20
+
+
 def value_integer(low: int, high: int, least: int = 0, most: int = 0, empty: int | None = None) -> Callable[[str], int]:
     """Make a converter for numbers from `low` to `high`, clamped to `least` and `most` where given."""
 
     def parse(text: str) -> int:
         if not text and empty is not None:
             return empty
-        if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
+        if not _digits(text) or not low <= int(text) <= high:
             raise ConfigError(f"'{value_text(text)}' is no number from {low} to {high}")
         value = max(int(text), least)
         return min(value, most) if most else value
@@ -1980,7 +1987,7 @@ def value_number(text: str) -> int:
 
 def value_seconds(text: str) -> int:
     """Take a time to live in seconds."""
-    if not text.isdigit():
+    if not _digits(text):
         raise ConfigError(f"'{value_text(text)}' is no number of seconds")
     return min(int(text), CACHE_TTL_MAX)
 
@@ -2062,7 +2069,7 @@ def value_network(text: str, prefix4: int = 32, prefix6: int = 128, least: int =
     bits = len(address) * 8
     if not slash:
         return Network(address, prefix4 if bits == 32 else prefix6)
-    if not length.isdigit() or not least <= int(length) <= bits:
+    if not _digits(length) or not least <= int(length) <= bits:
         raise ConfigError(f"bad prefix length '{length}' for {host}", f"a number from {least} to {bits}")
     return Network(address, int(length))
 
@@ -2097,8 +2104,8 @@ def value_duration(text: str) -> int:
     """Take a time: seconds, a number with s, m, h, d or w, or `infinite` (-1)."""
     if text.lower() == "infinite":
         return FOR_EVER
-    number, unit = (text[:-1], text[-1:].lower()) if not text.isdigit() else (text, "s")
-    if not number.isdigit() or unit not in _TIME_UNITS or int(number) * _TIME_UNITS[unit] > 0xFFFFFFFF:
+    number, unit = (text[:-1], text[-1:].lower()) if not _digits(text) else (text, "s")
+    if not _digits(number) or unit not in _TIME_UNITS or int(number) * _TIME_UNITS[unit] > 0xFFFFFFFF:
         raise ConfigError(f"'{value_text(text)}' is no time", "write 3600, 60m, 12h, 7d or infinite")
     return int(number) * _TIME_UNITS[unit]
 
@@ -2139,14 +2146,16 @@ def _domains_and_rest(text: str) -> tuple[tuple[DomainPattern, ...], str]:
 
 def _port_of(text: str) -> tuple[str, int]:
     host, mark, port = text.partition("#")
-    if mark and not (port.isdigit() and 0 < int(port) <= 0xFFFF):
+    if mark and not (_digits(port) and 0 < int(port) <= 0xFFFF):
         raise ConfigError(f"bad port '{value_text(port)}'", "a number from 1 to 65535 after #")
     return host, int(port) if mark else 0
 
 
 def _upstream(domains: tuple[DomainPattern, ...], text: str) -> UpstreamRule:
-    if text in ("", "#"):
-        return UpstreamRule(domains, "standard" if text else "local")
+    if not text:
+        return UpstreamRule(domains or (DomainPattern(DNS_ROOT),), "local")
+    if text == "#":
+        return UpstreamRule(domains, "standard")
     target, *extras = text.split("@")
     host, port = _port_of(target)
     host, mark, scope = host.partition("%")
@@ -2157,11 +2166,16 @@ def _upstream(domains: tuple[DomainPattern, ...], text: str) -> UpstreamRule:
     elif mark or not host:
         raise ConfigError(f"'{value_text(target)}' is no IP address")
     else:
-        rule.host = value_text(host)
-        value_name(host)
+        rule.host = dns_name_format(_server_name(host))
     for extra in extras:
         _upstream_source(rule, extra, packed)
     return rule
+
+
+def _server_name(text: str) -> bytes:
+    if not dns_hostname_valid(text) or text.replace(".", "").isdigit():
+        raise ConfigError(f"'{value_text(text)}' is neither an address nor a host name")
+    return value_host_name(text)
 
 
 def _upstream_source(rule: UpstreamRule, text: str, server: bytes | None) -> None:
@@ -2251,7 +2265,9 @@ def value_alias(text: str) -> AliasRule:
 
 def value_add_subnet(text: str) -> AddSubnet:
     """Take the value of add-subnet: [[address/]length][,[address/]length]."""
-    parts = [_subnet_part(field, bits) for field, bits in zip(_field_count(text, 1, 2, "v4,v6"), (32, 128))]
+    parts = [
+        _subnet_part(field, bits) for field, bits in zip(_field_count(text, 1, 2, "v4,v6"), (32, 128), strict=True)
+    ]
     return AddSubnet(*parts[0], *parts[1])
 
 
@@ -2259,7 +2275,7 @@ def _subnet_part(text: str, bits: int) -> tuple[int, bytes | None]:
     host, slash, length = text.rpartition("/")
     if not text:
         return 0, None
-    if not length.isdigit() or int(length) > bits:
+    if not _digits(length) or int(length) > bits:
         raise ConfigError(f"'{value_text(text)}' is no prefix length", f"a number from 0 to {bits}")
     return int(length), value_address(host, 4 if bits == 32 else 6) if slash else None
 
@@ -2284,7 +2300,9 @@ def value_umbrella(text: str) -> Umbrella:
         elif key == "assetid":
             out.asset = _u32(value)
         else:
-            raise ConfigError(f"'{value_text(field)}' is not known here", "deviceid:16 digits, orgid:number, assetid:number")
+            raise ConfigError(
+                f"'{value_text(field)}' is not known here", "deviceid:16 digits, orgid:number, assetid:number"
+            )
     return out
 
 
@@ -2339,7 +2357,7 @@ def _connmark_pattern(name: str) -> None:
 def value_mx(text: str) -> MxHost:
     """Take the value of mx-host."""
     name, target, preference = _field_count(text, 1, 3, "name[,target[,preference]]")
-    if preference and not (preference.isdigit() and int(preference) <= 0xFFFF):
+    if preference and not (_digits(preference) and int(preference) <= 0xFFFF):
         raise ConfigError(f"bad MX preference '{value_text(preference)}'", "a number from 0 to 65535")
     return MxHost(value_name(name), value_name(target) if target else None, int(preference or 1))
 
@@ -2347,7 +2365,9 @@ def value_mx(text: str) -> MxHost:
 def value_srv(text: str) -> SrvHost:
     """Take the value of srv-host."""
     name, target, *numbers = _field_count(text, 1, 5, "_service._proto[.domain][,target[,port[,priority[,weight]]]]")
-    port, priority, weight = (_u16(number) if number else default for number, default in zip(numbers, (1, 0, 0)))
+    port, priority, weight = (
+        _u16(number) if number else default for number, default in zip(numbers, (1, 0, 0), strict=True)
+    )
     return SrvHost(value_host_name(name), value_name(target) if target else None, port, priority, weight)
 
 
@@ -2401,7 +2421,7 @@ def value_host_record(text: str) -> HostRecord:
         packed = address_parse(value_text(field))
         if packed is not None:
             addresses[len(packed) == 16].append(packed)
-        elif field.isdigit():
+        elif _digits(field):
             ttl = value_seconds(field)
         else:
             names.append(value_name(field))
@@ -2413,7 +2433,7 @@ def value_host_record(text: str) -> HostRecord:
 def value_cname(text: str) -> CnameRecord:
     """Take the value of cname: alias[,alias...],target[,ttl]."""
     fields = value_fields(text)
-    ttl = value_seconds(fields.pop()) if len(fields) > 2 and fields[-1].isdigit() else None
+    ttl = value_seconds(fields.pop()) if len(fields) > 2 and _digits(fields[-1]) else None
     if len(fields) < 2:
         raise ConfigError("bad CNAME", "write alias,target[,ttl]")
     names = [value_host_name(field) for field in fields]
@@ -2440,7 +2460,7 @@ def value_interface_name(text: str) -> InterfaceName:
 
 def value_dynamic_host(text: str) -> DynamicHost:
     """Take the value of dynamic-host: name,[ipv4],[ipv6],interface."""
-    name, *fields = [field for field in value_fields(text) if field]
+    name, *fields = [field for field in value_fields(text) if field] or [""]
     found: dict[int, bytes] = {}
     for field in fields[:-1]:
         packed = value_address(field)
@@ -2505,7 +2525,9 @@ def value_domain(text: str) -> DomainRule:
 def value_auth_zone(text: str) -> AuthZone:
     """Take the value of auth-zone."""
     domain, *fields = value_fields(text)
-    subnets, excludes, interfaces = [], [], []
+    subnets: list[Network] = []
+    excludes: list[Network] = []
+    interfaces = []
     for field in filter(None, fields):
         exclude = field.startswith("exclude:")
         host = field.removeprefix("exclude:").partition("/")[0]
@@ -2571,16 +2593,782 @@ def value_conf_dir(text: str) -> ConfDir:
     path, *suffixes = value_list(text) or ("",)
     includes = tuple(suffix[1:] for suffix in suffixes if suffix.startswith("*"))
     return ConfDir(path, tuple(suffix for suffix in suffixes if not suffix.startswith("*")), includes)
+
+
+# DHCP: tags, addresses of hardware, hosts and pools.
+
 LEASE_FILE = "/var/lib/misc/dnsmasq.leases"
 DHCP_LEASES_MAX = 1000
+DHCP_LEASE_MIN = 120  # seconds
 TFTP_TRANSFERS_MAX = 50
-value_tag_set = value_dhcp_range = value_dhcp_host = value_dhcp_option = value_dhcp_option_force = value_text
-value_dhcp_option_pxe = value_lease_file = value_dhcp_ports = value_dhcp_reply_delay = value_dhcp_proxy = value_text
-value_dhcp_relay = value_dhcp_split_relay = value_shared_network = value_bridge = value_dhcp_duid = value_text
-value_leasequery = value_tftp_interfaces = value_list
-value_tag_mac = value_tag_vendor = value_tag_text = value_tag_relay = value_dhcp_match = value_dhcp_name_match = value_text
-value_tag_if = value_dhcp_boot = value_pxe_service = value_pxe_prompt = value_tftp_root = value_port_range = value_text
-value_ra_param = value_trust_anchor = value_check_unsigned = value_dnssec_limits = value_script = value_text
+_NO_MAC = "octets in hexadecimal with colons, * for any, after 06- or another ARP type"
+_MAC = re.compile(r"(?:([0-9a-fA-F]{1,2})-)?((?:[0-9a-fA-F]{1,2}|\*)(?::(?:[0-9a-fA-F]{1,2}|\*)){0,15})\Z")
+_TIME = re.compile(r"(?:\d+[smhdwSMHDW]?|[iI][nN][fF][iI][nN][iI][tT][eE])\Z")
+_HEX_GROUPS = re.compile(r"[0-9a-fA-F]{1,2}(?::[0-9a-fA-F]{1,2})+\Z")
+_HEX_PATTERN = re.compile(r"(?:[0-9a-fA-F]{1,2}|\*)(?::(?:[0-9a-fA-F]{1,2}|\*))+\Z")
+_HOST_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
+
+
+def _lease_time(text: str) -> int:
+    seconds = value_duration(text)
+    return seconds if seconds == FOR_EVER else max(seconds, DHCP_LEASE_MIN)
+
+
+def _prefixed(text: str, *prefixes: str) -> str | None:
+    for prefix in prefixes:
+        if text.startswith(prefix):
+            return value_text(text[len(prefix) :])
+    return None
+
+
+def _condition(text: str) -> str:
+    """Take one tag of a condition: `tag:`, `net:` or bare, `!` or `#` in front for its absence."""
+    tag = _prefixed(text, "tag:", "net:")
+    tag = value_text(text) if tag is None else tag
+    if not tag.lstrip("!#"):
+        raise ConfigError("a tag is missing", "write tag:name or tag:!name")
+    return "!" + tag[1:] if tag[0] == "#" else tag
+
+
+def _take_conditions(text: str) -> tuple[tuple[str, ...], list[str]]:
+    """Take the leading `tag:` fields off; give them and the other fields."""
+    fields = value_fields(text)
+    count = next((at for at, field in enumerate(fields) if _prefixed(field, "tag:", "net:") is None), len(fields))
+    if count == len(fields):
+        raise ConfigError(f"only tags in '{value_text(text)}'", "a value must follow them")
+    return tuple(map(_condition, fields[:count])), fields[count:]
+
+
+def _set_tag(text: str) -> str:
+    tag = _prefixed(text, "set:", "net:")
+    tag = value_text(text) if tag is None else tag
+    if not tag or ":" in tag:
+        raise ConfigError(f"'{value_text(text)}' names no tag to set", "write set:name")
+    return tag
+
+
+def _tag_and_rest(text: str) -> tuple[str, str]:
+    tag, comma, rest = text.partition(",")
+    if not comma:
+        raise ConfigError(f"a value is missing behind '{value_text(text)}'", "write set:tag,value")
+    return _set_tag(tag.strip()), rest.strip()
+
+
+def value_tag_set(text: str) -> tuple[str, ...]:
+    """Take conditions that are separated by commas; none is an empty tuple."""
+    return tuple(_condition(field) for field in value_fields(text)) if text else ()
+
+
+def hardware_parse(text: str) -> HardwareAddress | None:
+    """Take a hardware address with wildcards, or None when it does not look like one."""
+    match = _MAC.match(text)
+    if match is None:
+        return None
+    octets = tuple(None if part == "*" else int(part, 16) for part in match[2].split(":"))
+    return HardwareAddress(octets, int(match[1], 16) if match[1] else 0)
+
+
+def _client_id(text: str) -> bytes:
+    if re.match(r"[0-9a-fA-F]+(?::[0-9a-fA-F]+)*\Z", text):
+        return bytes.fromhex("".join(group.zfill(len(group) + len(group) % 2) for group in text.split(":")))
+    return value_octets(value_required(text))
+
+
+def _host_name(text: str) -> tuple[str, bytes]:
+    text = value_text(text)
+    label, _, domain = text.partition(".")
+    if not _HOST_LABEL.match(label) or text.replace(".", "").isdigit():
+        raise ConfigError(f"bad DHCP host name '{text}'", "letters, digits, - and _, beginning with a letter or digit")
+    return label, value_name(domain) if domain else b""
+
+
+def _host_ipv6(text: str) -> Network:
+    inside = text[1:].partition("]")
+    address, slash, length = inside[0].partition("/")
+    if inside[2] or slash and not (_digits(length) and int(length) <= 128):
+        raise ConfigError(f"bad IPv6 prefix in '{value_text(text)}'", "write [address] or [address/length]")
+    return Network(value_address(address, 6), int(length) if slash else 128)
+
+
+def _host_identity(host: DhcpHost, field: str) -> bool:
+    """Take a field that says who the client is or which tags count."""
+    name = _prefixed(field, "id:")
+    if name is not None:
+        host.any_client_id = name == "*"
+        host.client_id = None if name == "*" else _client_id(field[3:])
+        return True
+    if _prefixed(field, "set:", "net:") is not None:
+        host.set_tags += (_set_tag(field),)
+    elif _prefixed(field, "tag:") is not None:
+        host.tags += (_condition(field),)
+    elif ":" in field and field[0] != "[":
+        hardware = hardware_parse(field)
+        if hardware is None:
+            remedy = f"write [{field}]" if address_parse(field) else _NO_MAC
+            raise ConfigError(f"bad hex constant '{value_text(field)}'", remedy)
+        host.hardware += (hardware,)
+    else:
+        return False
+    return True
+
+
+def value_dhcp_host(text: str) -> DhcpHost:
+    """Take the value of dhcp-host; its fields are told apart by their form."""
+    host = DhcpHost()
+    for field in filter(None, value_fields(text)):
+        if _host_identity(host, field):
+            continue
+        packed = address_parse(value_text(field))
+        if packed is not None:
+            host.ipv4 = packed
+        elif field[0] == "[":
+            host.ipv6 += (_host_ipv6(field),)
+        elif field == "ignore":
+            host.ignore = True
+        elif _TIME.match(field):
+            host.lease = _lease_time(field)
+        else:
+            host.name, host.domain = _host_name(field)
+    if not value_required(text).strip(", "):
+        raise ConfigError("a value is missing")
+    return host
+
+
+_RA_MODES = frozenset(("ra-only", "ra-names", "ra-advrouter", "ra-stateless", "slaac"))
+_V6_MODES = _RA_MODES | {"static", "off-link"}
+_RANGE_4 = "write first,last[,mask[,broadcast]][,lease]"
+_RANGE_6 = "write first[,last|constructor:name][,modes][,prefix length][,lease]"
+_ADDRESS_LIKE = re.compile(r"[0-9a-fA-F.: ]+\Z")
+
+
+def value_dhcp_range(text: str) -> DhcpRange:
+    """Take the value of dhcp-range."""
+    tags: list[str] = []
+    set_tags: list[str] = []
+    fields = value_fields(text)
+    while len(fields) > 1 and not _ADDRESS_LIKE.match(fields[0]):
+        field = fields.pop(0)
+        if _prefixed(field, "tag:") is not None:
+            tags.append(_condition(field))
+        else:
+            set_tags.append(_prefixed(field, "set:", "net:") or value_text(field))
+    if len(set_tags) > 1:
+        raise ConfigError("only one tag allowed", "a range sets one tag; conditions are written tag:name")
+    if len(fields) < 2:
+        raise ConfigError("bad dhcp-range", _RANGE_6 if ":" in fields[0] else _RANGE_4)
+    first = value_address(fields[0])
+    out = DhcpRange(first, first, tuple(tags), "".join(set_tags))
+    (_range_4 if len(first) == 4 else _range_6)(out, fields[1:])
+    return out
+
+
+def _range_4(out: DhcpRange, fields: list[str]) -> None:
+    end, *fields = [field for field in fields if field]
+    if end in ("static", "proxy"):
+        out.modes = frozenset((end,))
+    else:
+        low, high = sorted((out.first, value_address(end, 4)))
+        out.first, out.last = low, high
+    if fields and _TIME.match(fields[-1]):
+        out.lease = _lease_time(fields.pop())
+    if len(fields) > 2:
+        raise ConfigError("bad dhcp-range", _RANGE_4)
+    masks = [value_address(field, 4) for field in fields]
+    out.mask = masks[0] if masks else None
+    out.broadcast = masks[1] if len(masks) > 1 else None
+    if out.mask is not None:
+        mask = int.from_bytes(out.mask, "big")
+        hosts = ~mask & 0xFFFFFFFF
+        if hosts & (hosts + 1):
+            raise ConfigError(f"bad netmask {fields[0]}", "ones, then zeros, as in 255.255.255.0")
+        if (int.from_bytes(out.first, "big") ^ int.from_bytes(out.last, "big")) & mask:
+            raise ConfigError("inconsistent DHCP range", "first and last belong into one network of the mask")
+
+
+def _range_6(out: DhcpRange, fields: list[str]) -> None:
+    modes = set()
+    prefix = 0
+    for field in fields:
+        packed = address_parse(field)
+        constructor = _prefixed(field, "constructor:")
+        if packed is not None:
+            out.last = value_address(field, 6)
+        elif constructor is not None:
+            out.constructor = value_required(constructor)
+        elif field in _V6_MODES:
+            modes.add(field)
+        elif field == "deprecated":
+            out.deprecated = True
+        elif _digits(field) and int(field) <= 128 and not prefix:
+            prefix = int(field)
+        elif _TIME.match(field):
+            out.lease = _lease_time(field)
+        else:
+            raise ConfigError(f"bad dhcp-range: '{value_text(field)}'", _RANGE_6)
+    out.prefix, out.modes = prefix or 64, frozenset(modes)
+    _range_6_check(out)
+
+
+def _range_6_check(out: DhcpRange) -> None:
+    if out.prefix < 64:
+        raise ConfigError("prefix length must be at least 64")
+    if out.prefix > 64 and out.modes & _RA_MODES:
+        raise ConfigError("prefix length must be exactly 64 for RA subnets")
+    if out.prefix > 64 and out.constructor:
+        raise ConfigError("prefix length must be exactly 64 for subnet constructors")
+    out.first, out.last = sorted((out.first, out.last))
+    if not address_in(out.first, out.last, out.prefix):
+        raise ConfigError("inconsistent DHCPv6 range", "first and last belong into one network of the prefix length")
+
+
+# DHCP: options and what is matched against them.
+
+
+@record
+class _OptionHead:
+    """What stands before an option's value."""
+
+    number: int = -1
+    family: int = 4
+    kind: str = "raw"
+    tags: tuple[str, ...] = ()
+    encap: int = 0
+    enterprise: int = 0
+    vendor: bytes | None = None
+
+
+def _head_number(head: _OptionHead, field: str, match: bool) -> bool:
+    """Take the field that names the option, if `field` does."""
+    name, family = field, 4
+    for prefix, number in (("option:", 4), ("option6:", 6)):
+        if field.startswith(prefix):
+            name, family = field[len(prefix) :], number
+    if name is field and not _digits(field):
+        return False
+    rows = DHCP4_OPTIONS if family == 4 else DHCP6_OPTIONS
+    row = rows.get(int(name)) if _digits(name) else dhcp_option_find(family, value_text(name))
+    if row is None and not _digits(name) or row is not None and not _digits(name) and not (match or row.settable):
+        raise ConfigError(
+            f"bad dhcp-option: no option '{value_text(name)}'", f"--help dhcp{'' if family == 4 else '6'} lists them"
+        )
+    head.number = row.number if row is not None else int(name)
+    head.family = family
+    if head.number > (255 if family == 4 else 0xFFFF):
+        raise ConfigError(f"bad dhcp-option number {head.number}")
+    head.kind = (
+        row.kind if row is not None and not (head.encap or head.enterprise or head.vendor is not None) else "raw"
+    )
+    return True
+
+
+def _head_wrapper(head: _OptionHead, field: str) -> bool:
+    """Take a field that wraps the option into another one."""
+    encap, enterprise, vendor = (_prefixed(field, prefix) for prefix in ("encap:", "vi-encap:", "vendor:"))
+    if encap is not None:
+        head.encap = _u8(encap)
+    elif enterprise is not None:
+        head.enterprise = _u32(enterprise)
+    elif vendor is not None:
+        head.vendor = value_octets(vendor)
+    else:
+        return False
+    if (head.encap > 0) + (head.enterprise > 0) + (head.vendor is not None) > 1:
+        raise ConfigError(f"inappropriate {field.partition(':')[0]}:", "only one of encap:, vi-encap: and vendor:")
+    return True
+
+
+def _option_head(fields: list[str], match: bool = False) -> _OptionHead:
+    """Take fields off until the option is named; what is no keyword is a bare tag."""
+    head = _OptionHead()
+    while fields:
+        field = fields.pop(0)
+        if _head_number(head, field, match):
+            return head
+        if not _head_wrapper(head, field):
+            head.tags += (_condition(field),)
+        elif match:
+            if not head.enterprise:
+                raise ConfigError(f"inappropriate {field.partition(':')[0]}:", "only vi-encap: can be matched")
+            return head
+    raise ConfigError(
+        "bad dhcp-option: no option is named", "write a number, option:name or option6:name before the value"
+    )
+
+
+_DECIMAL = re.compile(r"(-?\d{1,20})([bsi]?)\Z", re.A)
+_WIDTHS = {"b": 1, "s": 2, "i": 4}
+
+
+def _option_number(text: str, width: int) -> bytes:
+    match = _DECIMAL.match(text)
+    time = re.match(r"(\d+)[mhdwMHDW]\Z", text)
+    if match is not None:
+        value = int(match[1])
+    elif time is not None and width == 4:
+        value = value_duration(text)
+    else:
+        value = value_number(text)
+    limit = 1 << 8 * width
+    if not -limit // 2 <= value < limit:
+        raise ConfigError(f"'{value_text(text)}' does not fit into {width * 8} bits")
+    return (value % limit).to_bytes(width, "big")
+
+
+def _option_addresses(fields: list[str], family: int) -> tuple[bytes, tuple[int, ...]]:
+    """Encode addresses, and tell where the server's own are to be put in."""
+    parts, own, at = [], [], 0
+    for field in fields:
+        field = field[1:-1] if field[:1] == "[" and field[-1:] == "]" else field
+        if family == 4 and "/" in field:
+            network = value_network(field)
+            parts.append(bytes((network.prefix,)) + network_bounds(network)[0][: (network.prefix + 7) // 8])
+        else:
+            packed = value_address(field, family)
+            parts.append(packed)
+            if packed in _OWN_ADDRESSES:
+                own.append(at)
+        at += len(parts[-1])
+    return b"".join(parts), tuple(own)
+
+
+_OWN_ADDRESSES = frozenset((b"\0" * 4, b"\0" * 16, b"\xfd" + b"\0" * 15, b"\xfe\x80" + b"\0" * 14))
+
+
+def domains_compress(names: Iterable[bytes]) -> bytes:
+    """Pack wire names behind each other with pointers to earlier suffixes (RFC 3397)."""
+    out = bytearray()
+    seen: dict[bytes, int] = {}
+    for name in names:
+        while name[0] and name.lower() not in seen:
+            seen[name.lower()] = len(out)
+            out += name[: 1 + name[0]]
+            name = name[1 + name[0] :]
+        out += (0xC000 | seen[name.lower()]).to_bytes(2, "big") if name[0] else DNS_ROOT
+    return bytes(out)
+
+
+def _counted(fields: list[str]) -> bytes:
+    octets = [value_octets(field) for field in fields]
+    return b"".join(len(part).to_bytes(2, "big") + part for part in octets)
+
+
+def _ntp_servers(fields: list[str]) -> bytes:
+    out = b""
+    for field in fields:
+        packed = address_parse(value_text(field.strip("[]")))
+        part = packed if packed is not None and len(packed) == 16 else value_host_name(field)
+        kind = 3 if part is not packed else 2 if part[0] == 0xFF else 1
+        out += struct.pack("!HH", kind, len(part)) + part
+    return out
+
+
+def _guess(fields: list[str], family: int) -> tuple[str, bytes, tuple[int, ...]]:
+    """Tell the kind of a value by its looks, and encode it; quoted separators do not count."""
+    decimals = [_DECIMAL.match(field) for field in fields]
+    if all(decimals):
+        return "array", _guess_numbers([match for match in decimals if match]), ()
+    if len(fields) == 1 and _HEX_GROUPS.match(fields[0]):
+        return "hex", bytes(int(group, 16) for group in fields[0].split(":")), ()
+    hosts = [field.partition("/")[0] for field in fields]
+    if family == 4 and all("." in host and address_parse(host) is not None for host in hosts):
+        return "array", *_option_addresses(fields, 4)
+    if all(field[:1] == "[" and field[-1:] == "]" for field in fields):
+        return "array", *_option_addresses(fields, 6)
+    return "text", value_octets(",".join(fields)), ()
+
+
+def _guess_numbers(matches: list[re.Match[str]]) -> bytes:
+    suffixes = [match[2] for match in matches if match[2]]
+    if suffixes:
+        width = max(_WIDTHS[suffix] for suffix in suffixes)
+    else:
+        largest = max(int(match[1]) if match[1][0] != "-" else 1 << 16 for match in matches)
+        width = 1 if largest < 1 << 8 else 2 if largest < 1 << 16 else 4
+    return b"".join(_option_number(match[0], width) for match in matches)
+
+
+_KIND_WIDTHS = {"u8": 1, "u16": 2, "u32": 4}
+_OPTION_ENCODERS: dict[str, Callable[[list[str]], bytes]] = {
+    "text": lambda fields: value_octets(",".join(fields)),
+    "cstrings": _counted,
+    "ntp": _ntp_servers,
+    "time": lambda fields: (value_duration(",".join(fields)) & 0xFFFFFFFF).to_bytes(4, "big"),
+}
+
+
+def _option_value(head: _OptionHead, fields: list[str]) -> tuple[bytes, tuple[int, ...]]:
+    """Encode a value by the option's kind."""
+    kind = head.kind
+    if kind == "addr":
+        return _option_addresses(fields, head.family)
+    if kind in _KIND_WIDTHS:
+        return b"".join(_option_number(field, _KIND_WIDTHS[kind]) for field in fields), ()
+    if kind == "raw":
+        return (
+            _sip_servers(fields)
+            if (head.family, head.number) == (4, 120) and not head.encap
+            else _guess(fields, head.family)[1:]
+        )
+    if kind == "domains":
+        names = [value_host_name(field) for field in fields]
+        return domains_compress(names) if head.family == 4 else b"".join(names), ()
+    return _OPTION_ENCODERS[kind](fields), ()
+
+
+def _sip_servers(fields: list[str]) -> tuple[bytes, tuple[int, ...]]:
+    if all(address_parse(value_text(field)) is not None for field in fields):
+        data, own = _option_addresses(fields, 4)
+        return b"\1" + data, tuple(at + 1 for at in own)
+    return b"\0" + b"".join(value_host_name(field) for field in fields), ()
+
+
+def value_dhcp_option(text: str) -> DhcpOptionRule:
+    """Take the value of dhcp-option."""
+    fields = value_fields(text)
+    head = _option_head(fields)
+    data, own = _option_value(head, fields) if fields and fields != [""] else (b"", ())
+    if head.family == 6 and (head.encap or head.vendor is not None):
+        raise ConfigError("unsupported encapsulation for IPv6 option", "only vi-encap: goes with option6:")
+    limit = (
+        0xFFFF
+        if head.family == 6
+        else 250
+        if head.enterprise
+        else 253
+        if head.encap or head.vendor is not None
+        else 255
+    )
+    if len(data) > limit:
+        raise ConfigError(f"dhcp-option too long: {len(data)} octets", f"at most {limit}")
+    return DhcpOptionRule(
+        head.number, data, head.family, head.tags, head.encap, head.enterprise, head.vendor, own, kind=head.kind
+    )
+
+
+def value_dhcp_option_force(text: str) -> DhcpOptionRule:
+    """Take the value of dhcp-option-force."""
+    rule = value_dhcp_option(text)
+    rule.force = True
+    return rule
+
+
+def value_dhcp_option_pxe(text: str) -> DhcpOptionRule:
+    """Take the value of dhcp-option-pxe."""
+    rule = value_dhcp_option(text)
+    if rule.vendor is not None:
+        raise ConfigError("inappropriate vendor:", "dhcp-option-pxe is for PXE clients anyway")
+    rule.pxe = True
+    return rule
+
+
+def value_dhcp_match(text: str) -> DhcpMatch:
+    """Take the value of dhcp-match."""
+    tag, rest = _tag_and_rest(text)
+    fields = value_fields(rest)
+    if fields and fields[0].startswith("set:"):
+        raise ConfigError("illegal dhcp-match", "exactly one tag, then the option")
+    head = _option_head(fields, True)
+    if head.tags:
+        raise ConfigError("illegal dhcp-match", "exactly one tag, then the option")
+    out = DhcpMatch(tag, head.number, head.family, head.enterprise)
+    if fields and fields != [""]:
+        out.kind, out.data = _match_value(head, fields)
+    return out
+
+
+def _match_value(head: _OptionHead, fields: list[str]) -> tuple[str, tuple[int | None, ...]]:
+    if len(fields) == 1 and head.kind in ("raw", "cstrings") and _HEX_PATTERN.match(fields[0]):
+        return "hex", tuple(None if part == "*" else int(part, 16) for part in fields[0].split(":"))
+    if head.kind == "raw":
+        kind, data, _ = _guess(fields, head.family)
+        return kind, tuple(data)
+    if head.kind in ("text", "domains", "cstrings", "ntp"):
+        return "text", tuple(value_octets(",".join(fields)))
+    if len(fields) > 1:
+        raise ConfigError("bad value of dhcp-match", "one value in each line")
+    return "array", tuple(_option_value(head, fields)[0])
+
+
+def value_tag_mac(text: str) -> DhcpTagMac:
+    """Take the value of dhcp-mac."""
+    tag, pattern = _tag_and_rest(text)
+    hardware = hardware_parse(pattern)
+    if hardware is None:
+        raise ConfigError(f"bad hardware address '{value_text(pattern)}'", _NO_MAC)
+    return DhcpTagMac(tag, hardware)
+
+
+def value_tag_vendor(text: str) -> DhcpTagText:
+    """Take the value of dhcp-vendorclass."""
+    tag, rest = _tag_and_rest(text)
+    number, comma, after = rest.partition(",")
+    enterprise = _prefixed(number, "enterprise:")
+    if enterprise is None:
+        return DhcpTagText(tag, value_octets(rest))
+    if not comma:
+        raise ConfigError("a text is missing behind enterprise:", "write set:tag,enterprise:number,text")
+    return DhcpTagText(tag, value_octets(after.strip()), _u32(enterprise))
+
+
+def value_tag_text(text: str) -> DhcpTagText:
+    """Take the value of dhcp-userclass."""
+    tag, rest = _tag_and_rest(text)
+    if "," in rest:
+        raise ConfigError(f"too many fields in '{value_text(text)}'", "put a text with a comma into quotes")
+    return DhcpTagText(tag, value_octets(rest))
+
+
+def value_tag_relay(text: str) -> DhcpTagText:
+    """Take the value of dhcp-circuitid, -remoteid and -subscrid: hexadecimal with colons, or a text."""
+    tag, rest = _tag_and_rest(text)
+    if _HEX_GROUPS.match(rest):
+        return DhcpTagText(tag, bytes(int(group, 16) for group in rest.split(":")))
+    return DhcpTagText(tag, value_octets(rest))
+
+
+def value_dhcp_name_match(text: str) -> DhcpNameMatch:
+    """Take the value of dhcp-name-match."""
+    tag, name = _tag_and_rest(text)
+    name = value_required(name)
+    if "*" in name[:-1]:
+        raise ConfigError(f"bad name '{name}'", "a * may only stand at the end")
+    return DhcpNameMatch(tag, name.removesuffix("*").lower(), name.endswith("*"))
+
+
+def value_tag_if(text: str) -> TagIf:
+    """Take the value of tag-if."""
+    sets, tags = [], []
+    for field in value_fields(text):
+        if _prefixed(field, "set:") is not None:
+            sets.append(_set_tag(field))
+        elif _prefixed(field, "tag:", "net:") is not None:
+            tags.append(_condition(field))
+        else:
+            raise ConfigError(f"bad tag-if: '{value_text(field)}'", "write set:tag,tag:condition")
+    if not sets:
+        raise ConfigError("bad tag-if", "at least one set:tag")
+    return TagIf(tuple(sets), tuple(tags))
+
+
+# DHCP: relays, networks, ports.
+
+
+def value_lease_file(text: str) -> str:
+    """Take the path of the lease file; an empty one is the default."""
+    return value_text(text) or LEASE_FILE
+
+
+def value_dhcp_ports(text: str) -> tuple[int, int]:
+    """Take the value of dhcp-alternate-port: the server's and the client's port."""
+    if not text:
+        return 1067, 1068
+    server, client = _field_count(text, 1, 2, "server[,client]")
+    return _u16(server), _u16(client) if client else _u16(server) + 1
+
+
+def value_dhcp_reply_delay(text: str) -> DhcpReplyDelay:
+    """Take the value of dhcp-reply-delay."""
+    tags, fields = _take_conditions(text)
+    if len(fields) > 1:
+        raise ConfigError(f"too many fields in '{value_text(text)}'", "write [tag:name,]seconds")
+    return DhcpReplyDelay(_u16(fields[0]), tags)
+
+
+def value_dhcp_proxy(text: str) -> tuple[bytes, ...]:
+    """Take the value of dhcp-proxy: relays, or none for all."""
+    return tuple(value_address(field, 4) for field in value_fields(text)) if text else ()
+
+
+def _relay_server(text: str, local: bytes) -> tuple[bytes, int]:
+    host, port = _port_of(text)
+    return value_address(host, 4 if len(local) == 4 else 6), port
+
+
+def value_dhcp_relay(text: str) -> DhcpRelay:
+    """Take the value of dhcp-relay: local,server[#port][,interface] or local,interface."""
+    first, second, interface = _field_count(text, 2, 3, "local,server[#port][,interface] or local,interface")
+    local = value_address(first)
+    if address_parse(second.partition("#")[0]) is None:
+        if interface or not second or "*" in second:
+            raise ConfigError(
+                f"Bad dhcp-relay: '{value_text(second)}' is no server", "local,server[,interface] or local,interface"
+            )
+        return DhcpRelay(local, None, interface=value_text(second))
+    return DhcpRelay(local, *_relay_server(second, local), value_text(interface))
+
+
+def value_dhcp_split_relay(text: str) -> DhcpRelay:
+    """Take the value of dhcp-split-relay."""
+    first, second, uplink = _field_count(text, 3, 3, "local,server[#port],interface or address")
+    local = value_address(first, 4)
+    address = address_parse(value_text(uplink))
+    if address is None and (not uplink or "*" in uplink):
+        raise ConfigError("Bad dhcp-split-relay: no uplink", "an interface without *, or an address")
+    server, port = _relay_server(second, local)
+    return DhcpRelay(local, server, port, "" if address else value_text(uplink), True, address)
+
+
+def value_shared_network(text: str) -> SharedNetwork:
+    """Take the value of shared-network: interface or address, then the address of the further network."""
+    first, second = _field_count(text, 2, 2, "interface or address,address")
+    address, shared = address_parse(first), value_address(second)
+    if address is not None and len(address) != len(shared):
+        raise ConfigError("bad shared-network", "two addresses of one family")
+    return SharedNetwork("" if address else value_required(first), address, shared)
+
+
+def value_bridge(text: str) -> BridgeInterface:
+    """Take the value of bridge-interface."""
+    interface, *aliases = value_list(text) or ("",)
+    if not aliases:
+        raise ConfigError("bad bridge-interface", "write interface,alias[,alias...]")
+    return BridgeInterface(interface, value_interfaces(",".join(aliases)))
+
+
+def value_leasequery(text: str) -> tuple[Network, ...]:
+    """Take the value of leasequery; nothing stands for every address."""
+    return value_networks(text) if text else (Network(b"\0" * 4, 0),)
+
+
+def value_dhcp_duid(text: str) -> DhcpDuid:
+    """Take the value of dhcp-duid."""
+    enterprise, identifier = _field_count(text, 2, 2, "enterprise,hex")
+    return DhcpDuid(_u32(enterprise), value_hex(value_required(identifier)))
+
+
+# Booting from the network.
+
+
+def _server_or_host(text: str) -> tuple[bytes | None, str]:
+    address = address_parse(value_text(text)) if text else None
+    return address, "" if address is not None or not text else dns_name_format(value_name(text))
+
+
+def value_dhcp_boot(text: str) -> DhcpBoot:
+    """Take the value of dhcp-boot."""
+    tags, fields = _take_conditions(text)
+    file, name, server = _field_count(",".join(fields), 1, 3, "[tag:name,]file[,server name[,address]]")
+    return DhcpBoot(value_text(file), tags, value_text(name), *_server_or_host(server))
+
+
+def value_pxe_service(text: str) -> PxeService:
+    """Take the value of pxe-service."""
+    tags, fields = _take_conditions(text)
+    arch, label, base, server = _field_count(",".join(fields), 2, 4, "architecture,text[,base name or type[,server]]")
+    names = {name.lower(): number for number, name in enumerate(PXE_ARCHITECTURES)}
+    number = names.get(arch.lower())
+    if number is None:
+        if not _digits(arch):
+            raise ConfigError(f"no architecture '{value_text(arch)}'", ", ".join(PXE_ARCHITECTURES))
+        number = _u16(arch)
+    boot_type = _u16(base) if _digits(base) else None
+    return PxeService(
+        number,
+        value_required(label),
+        "" if boot_type is not None else value_text(base),
+        boot_type,
+        *_server_or_host(server),
+        tags,
+    )
+
+
+def value_pxe_prompt(text: str) -> PxePrompt:
+    """Take the value of pxe-prompt."""
+    tags, fields = _take_conditions(text)
+    prompt, seconds = _field_count(",".join(fields), 1, 2, "[tag:name,]text[,seconds]")
+    return PxePrompt(value_text(prompt), _u8(seconds) if seconds else 255, tags)
+
+
+def value_tftp_interfaces(text: str) -> tuple[str, ...]:
+    """Take the value of enable-tftp: interfaces, or none for all that DHCP serves."""
+    return value_interfaces(text) if text else ()
+
+
+def value_tftp_root(text: str) -> TftpRoot:
+    """Take the value of tftp-root."""
+    path, interface = _field_count(text, 1, 2, "directory[,interface]")
+    return TftpRoot(value_required(path), value_text(interface))
+
+
+def value_port_range(text: str) -> tuple[int, int]:
+    """Take two ports, the lower one first when done."""
+    low, high = sorted(_u16(field) for field in _field_count(text, 2, 2, "low,high"))
+    return low, high
+
+
+# Router advertisements, DNSSEC, scripts.
+
+_RA_SYNTAX = "write interface,[mtu:number|interface|off,][high|low,]interval[,lifetime]"
+_RA_PRIORITIES = {"low": -1, "high": 1}
+
+
+def value_ra_param(text: str) -> RaParam:
+    """Take the value of ra-param; the interval may be left out, as the manual has it."""
+    interface, *fields = value_fields(text)
+    out = RaParam(value_required(interface))
+    mtu = _prefixed(fields[0], "mtu:") if fields else None
+    if mtu is not None:
+        _ra_mtu(out, mtu)
+        fields = fields[1:]
+    if fields and fields[0] in _RA_PRIORITIES:
+        out.priority = _RA_PRIORITIES[fields.pop(0)]
+    if len(fields) > 2:
+        raise ConfigError("bad RA-params", _RA_SYNTAX)
+    if not all(_digits(field) for field in fields):
+        raise ConfigError(f"bad RA-params: '{value_text(','.join(fields))}'", _RA_SYNTAX)
+    numbers = [int(field) for field in fields]
+    out.interval = min(max(numbers[0], 4), 1800) if numbers and numbers[0] else 600
+    if len(numbers) > 1:
+        out.lifetime = numbers[1] and min(max(numbers[1], out.interval), 9000)
+    return out
+
+
+def _ra_mtu(out: RaParam, text: str) -> None:
+    if text == "off":
+        out.mtu = 0
+    elif not _digits(text):
+        out.mtu_interface = value_required(text)
+    elif int(text) >= 1280:
+        out.mtu = int(text)
+    else:
+        raise ConfigError(f"bad RA-params: MTU {text}", "1280 or more, an interface, or off")
+
+
+_CLASSES = {"IN": 1, "CH": 3, "HS": 4}
+
+
+def value_trust_anchor(text: str) -> TrustAnchor:
+    """Take the value of trust-anchor; a name alone is a zone without signatures."""
+    name, *fields = value_fields(text)
+    rrclass = _CLASSES[fields.pop(0).upper()] if fields and fields[0].upper() in _CLASSES else 1
+    if not fields:
+        return TrustAnchor(value_host_name(name).lower(), rrclass)
+    if len(fields) != 4:
+        raise ConfigError("bad trust anchor", "write name[,class],key tag,algorithm,digest type,digest")
+    try:
+        digest = value_hex(value_required(fields[3]))
+    except ConfigError as error:
+        raise ConfigError("bad HEX in trust anchor", error.remedy) from None
+    return TrustAnchor(value_host_name(name).lower(), rrclass, _u16(fields[0]), _u8(fields[1]), _u8(fields[2]), digest)
+
+
+def value_check_unsigned(text: str) -> bool:
+    """Take the value of dnssec-check-unsigned: nothing, or no."""
+    if text not in ("", "no"):
+        raise ConfigError("bad value for dnssec-check-unsigned", "leave it out, or write no")
+    return not text
+
+
+def value_dnssec_limits(text: str) -> DnssecLimits:
+    """Take the value of dnssec-limits; 0 keeps a default."""
+    fields = _field_count(text, 1, 4, "signatures[,crypto[,queries[,nsec3 iterations]]]")
+    numbers = [_u32(field) if field else 0 for field in fields]
+    return DnssecLimits(*(number or default for number, default in zip(numbers, (20, 200, 40, 150), strict=True)))
+
+
+def value_script(text: str) -> str | None:
+    """Take the path of a program; an empty one stands for none."""
+    return value_text(text) or None
 
 
 # ==============================================================================
@@ -2590,7 +3378,7 @@ value_ra_param = value_trust_anchor = value_check_unsigned = value_dnssec_limits
 # its converter, default, and help.  The parser, --help, the checks and the tests
 # are all made from these rows.
 #
-# Uses 10 12 30 31
+# Uses 11 12 15 30 31
 # ==============================================================================
 
 NONE, OPTIONAL, REQUIRED = "none", "optional", "required"
@@ -2601,7 +3389,7 @@ class OptionRow:
     """What is known about one option.
 
     `arity` none, optional or required; `repeat` no (harmless), yes, or error;
-    `where` both or cmdline; `merge` last, append, extend or union; `target` the
+    `where` both or cmdline; `merge` last, least, append, extend or union; `target` the
     attribute of Config; `status` works, later or refused (with `reason`).
     """
 
@@ -2675,6 +3463,7 @@ def _many(
 _PORT = value_integer(0, 0xFFFF)
 _TEXT, _PATH, _SECONDS, _COUNT = value_text, value_required, value_seconds, value_integer(0, 0x7FFFFFFF)
 
+# fmt: off
 OPTION_ROWS: tuple[OptionRow, ...] = (
     # The program and its process.
     _flag("version", "v", "process", "print the version and what is built in, then end", "cmdline"),
@@ -2687,14 +3476,15 @@ OPTION_ROWS: tuple[OptionRow, ...] = (
     _one("pid-file", "x", "process", "[=path]", _TEXT, "/var/run/dnsmasq.pid", "file for the process id; empty: none"),
     # Configuration files.
     _many("conf-file", "C", "config", "[=path]", _TEXT, "read options from a file; `-` is standard input"),
-    _many("conf-dir", "7", "config", "dir[,suffix][,*suffix]", value_conf_dir, "read every options file of a directory"),
+    _many("conf-dir", "7", "config", "dir[,suffix][,*suffix]", value_conf_dir,
+        "read every options file of a directory"),
     _many("conf-script", "", "config", "command", _PATH, "read options from what a command prints"),
     # Log.
-    _many(
-        "log-queries", "q", "log", "[=extra|proto|auth]", value_log_words, "log each query and its answer", "union", None
-    ),
+    _many("log-queries", "q", "log", "[=extra|proto|auth]", value_log_words, "log each query and its answer",
+        "union", None),
     _one("log-facility", "8", "log", "facility|path|-", value_log_facility, None, "where the log goes"),
-    _one("log-async", "", "log", "[=lines]", value_integer(0, 0x7FFFFFFF, 0, 100, 5), None, "queue log lines, never wait"),
+    _one("log-async", "", "log", "[=lines]", value_integer(0, 0x7FFFFFFF, 0, 100, 5), None,
+        "queue log lines, never wait"),
     _flag("log-debug", "", "log", "log more, for finding faults"),
     _flag("log-dhcp", "", "log", "log tags and options of each DHCP exchange"),
     _flag("quiet-dhcp", "", "log", "leave out the usual DHCPv4 lines"),
@@ -2708,22 +3498,22 @@ OPTION_ROWS: tuple[OptionRow, ...] = (
     _many("interface", "i", "dns", "name,...", value_interfaces, "interfaces to serve", "extend"),
     _many("except-interface", "I", "dns", "name,...", value_interfaces, "interfaces not to serve", "extend"),
     _many("listen-address", "a", "dns", "address,...", value_addresses, "addresses to serve", "extend"),
-    _one("local-service", "", "dns", "[=net|host]", value_words("net", "host"), None, "answer only to networks at hand"),
+    _one("local-service", "", "dns", "[=net|host]", value_words("net", "host"), None,
+        "answer only to networks at hand"),
     _flag("bind-interfaces", "z", "dns", "a socket for each address instead of one for all"),
     _flag("bind-dynamic", "", "dns", "a socket for each address, following interfaces that come and go"),
     _one("max-tcp-connections", "", "dns", "number", value_integer(1, 0xFFFF), 20, "TCP clients served at once"),
     # Upstream servers.
     _flag("no-resolv", "R", "dns", "do not read a resolver file"),
-    _many(
-        "resolv-file", "r", "dns", "[=path]", value_resolv_files, "file that names the upstream servers", "extend",
-        ("/etc/resolv.conf",),
-    ),
+    _many("resolv-file", "r", "dns", "[=path]", value_resolv_files, "file that names the upstream servers", "extend",
+        ("/etc/resolv.conf",)),
     _flag("no-poll", "n", "dns", "do not watch the resolver files"),
-    _many("server", "S", "dns", "[/domain/]address[#port]", value_server, "upstream server, for all or some domains", "extend"),
-    _many("local", "", "dns-local", "/domain/", value_server, "domains that are never forwarded", "extend", (), "server"),
-    _many(
-        "rev-server", "", "dns", "network/length[,server]", value_rev_server, "server for reverse names", "extend", (), "server"
-    ),
+    _many("server", "S", "dns", "[/domain/]address[#port]", value_server, "upstream server, for all or some domains",
+        "extend"),
+    _many("local", "", "dns-local", "/domain/", value_server, "domains that are never forwarded", "extend", (),
+        "server"),
+    _many("rev-server", "", "dns", "network/length[,server]", value_rev_server, "server for reverse names", "extend",
+        (), "server"),
     _one("servers-file", "", "dns", "path", _PATH, None, "file of server lines, read again at each SIGHUP"),
     _flag("strict-order", "o", "dns", "ask upstream servers in the order given"),
     _flag("all-servers", "", "dns", "ask all upstream servers at once"),
@@ -2734,11 +3524,10 @@ OPTION_ROWS: tuple[OptionRow, ...] = (
     _one("max-port", "", "dns", "number", _PORT, None, "highest source port for upstream queries"),
     _one("port-limit", "", "dns", "number", value_integer(1, 0xFFFF), 1, "source ports that one query may use"),
     _one("dns-forward-max", "0", "dns", "number", _COUNT, FORWARD_MAX, "upstream queries at once"),
-    _one("fast-dns-retry", "", "dns", "[=ms[,ms]]", value_fast_retry, None, "repeat upstream queries without being asked"),
-    _one(
-        "edns-packet-max", "P", "dns", "octets", value_integer(0, 0xFFFFFFFF, DNS_UDP_MIN, DNS_MESSAGE_MAX),
-        DNS_UDP_DEFAULT, "largest UDP message",
-    ),
+    _one("fast-dns-retry", "", "dns", "[=ms[,ms]]", value_fast_retry, None,
+        "repeat upstream queries without being asked"),
+    _one("edns-packet-max", "P", "dns", "octets", value_integer(0, 0xFFFFFFFF, DNS_UDP_MIN, DNS_MESSAGE_MAX),
+        DNS_UDP_DEFAULT, "largest UDP message"),
     _flag("do-0x20-encode", "", "dns", "vary the case of forwarded names against forged replies"),
     _flag("no-0x20-encode", "", "dns", "leave the case of forwarded names"),
     # What is forwarded, and what comes back.
@@ -2754,21 +3543,25 @@ OPTION_ROWS: tuple[OptionRow, ...] = (
     _flag("stop-dns-rebind", "", "dns", "drop private addresses from upstream answers"),
     _flag("rebind-localhost-ok", "", "dns", "but leave 127.0.0.0/8 and ::1"),
     _many("rebind-domain-ok", "", "dns", "domain", value_rebind_domains, "but leave answers of a domain", "extend"),
-    _many("add-mac", "", "dns", "[=base64|text]", value_words("raw", "base64", "text"), "tell upstream the client's MAC", "last", None),
+    _many("add-mac", "", "dns", "[=base64|text]", value_words("raw", "base64", "text"),
+        "tell upstream the client's MAC", "last", None),
     _flag("strip-mac", "", "dns", "take MAC addresses out of clients' queries"),
     _one("add-subnet", "", "dns", "[=v4len][,v6len]", value_add_subnet, None, "tell upstream the client's network"),
     _flag("strip-subnet", "", "dns", "take client subnets out of clients' queries"),
     _one("add-cpe-id", "", "dns", "text", _PATH, None, "tell upstream an identifier"),
     _one("umbrella", "", "dns", "[=deviceid:x][,orgid:n]", value_umbrella, None, "tell Cisco Umbrella who asks"),
     # Cache.
-    _one("cache-size", "c", "dns", "[=number]", value_integer(0, 0xFFFFFFFF, 0, CACHE_SIZE_MAX), CACHE_SIZE, "records to keep"),
+    _one("cache-size", "c", "dns", "[=number]", value_integer(0, 0xFFFFFFFF, 0, CACHE_SIZE_MAX), CACHE_SIZE,
+        "records to keep"),
     _flag("no-negcache", "N", "dns", "do not keep negative answers"),
     _many("cache-rr", "", "dns", "type,...", value_rr_types, "keep further record types", "extend"),
     _one("neg-ttl", "", "dns", "seconds", _SECONDS, 0, "life of negative answers without SOA"),
     _one("max-ttl", "", "dns", "seconds", _SECONDS, 0, "longest TTL that clients see"),
-    _one("min-cache-ttl", "", "dns", "seconds", value_integer(0, CACHE_TTL_MAX, 0, MIN_CACHE_TTL_MAX), 0, "shortest life in the cache"),
+    _one("min-cache-ttl", "", "dns", "seconds", value_integer(0, CACHE_TTL_MAX, 0, MIN_CACHE_TTL_MAX), 0,
+        "shortest life in the cache"),
     _one("max-cache-ttl", "", "dns", "seconds", _SECONDS, 0, "longest life in the cache"),
-    _one("use-stale-cache", "", "dns", "[=seconds]", value_integer(0, 0x7FFFFFFF, empty=STALE_WINDOW), None, "serve what has just expired"),
+    _one("use-stale-cache", "", "dns", "[=seconds]", value_integer(0, 0x7FFFFFFF, empty=STALE_WINDOW), None,
+        "serve what has just expired"),
     _flag("no-round-robin", "", "dns", "do not rotate addresses"),
     _flag("no-ident", "", "dns", "no names about the program itself (class CHAOS)"),
     # Names of our own.
@@ -2778,10 +3571,13 @@ OPTION_ROWS: tuple[OptionRow, ...] = (
     _flag("expand-hosts", "E", "dns-local", "append the domain to plain names of hosts files"),
     _many("domain", "s", "dhcp4", "domain[,range]", value_domain, "domain of DHCP clients and plain names"),
     _many("domain-suffix", "s", "obsolete", "domain[,range]", value_domain, "old name of domain", target="domain"),
-    _many("address", "A", "dns-local", "/domain/[address|#]", value_address_rule, "one answer for whole domains", "extend"),
+    _many("address", "A", "dns-local", "/domain/[address|#]", value_address_rule, "one answer for whole domains",
+        "extend"),
     _many("host-record", "", "dns-local", "name,...,address", value_host_record, "addresses of a name, and back"),
-    _many("dynamic-host", "", "dns-local", "name,address,interface", value_dynamic_host, "name in an interface's network"),
-    _many("interface-name", "", "dns-local", "name,interface", value_interface_name, "name of an interface's addresses"),
+    _many("dynamic-host", "", "dns-local", "name,address,interface", value_dynamic_host,
+        "name in an interface's network"),
+    _many("interface-name", "", "dns-local", "name,interface", value_interface_name,
+        "name of an interface's addresses"),
     _many("cname", "", "dns-local", "alias,...,target[,ttl]", value_cname, "alias of a name known here"),
     _many("mx-host", "m", "dns-local", "name[,target[,pref]]", value_mx, "mail exchanger of a name"),
     _one("mx-target", "t", "dns-local", "name", value_name, None, "mail exchanger where none is named"),
@@ -2806,23 +3602,21 @@ OPTION_ROWS: tuple[OptionRow, ...] = (
     _many("auth-peer", "", "dns-auth", "address,...", value_addresses, "who may transfer these zones", "extend"),
     # DHCP: pools, clients, options.
     _many("dhcp-range", "F", "dhcp4", "first,last[,mask][,lease]", value_dhcp_range, "pool of addresses"),
-    _many("dhcp-host", "G", "dhcp4", "mac,[address],[name],...", value_dhcp_host, "address, name and options of one client"),
+    _many("dhcp-host", "G", "dhcp4", "mac,[address],[name],...", value_dhcp_host,
+        "address, name and options of one client"),
     _many("dhcp-hostsfile", "", "dhcp4", "path", _PATH, "file or directory of dhcp-host values"),
     _many("dhcp-hostsdir", "", "dhcp4", "dir", _PATH, "directory of dhcp-host values whose changes are followed"),
     _flag("read-ethers", "Z", "dhcp4", "take clients' addresses from /etc/ethers"),
     _many("dhcp-option", "O", "dhcp4", "[tag:t,]number[,value]", value_dhcp_option, "option for DHCP clients"),
-    _many(
-        "dhcp-option-force", "", "dhcp4", "[tag:t,]number[,value]", value_dhcp_option_force, "option that is sent unasked",
-        target="dhcp-option",
-    ),
-    _many(
-        "dhcp-option-pxe", "", "pxe", "[tag:t,]number[,value]", value_dhcp_option_pxe, "option for PXE clients",
-        target="dhcp-option",
-    ),
+    _many("dhcp-option-force", "", "dhcp4", "[tag:t,]number[,value]", value_dhcp_option_force,
+        "option that is sent unasked", target="dhcp-option"),
+    _many("dhcp-option-pxe", "", "pxe", "[tag:t,]number[,value]", value_dhcp_option_pxe, "option for PXE clients",
+        target="dhcp-option"),
     _many("dhcp-optsfile", "", "dhcp4", "path", _PATH, "file or directory of dhcp-option values"),
     _many("dhcp-optsdir", "", "dhcp4", "dir", _PATH, "directory of dhcp-option values whose changes are followed"),
     _one("dhcp-leasefile", "l", "dhcp4", "[=path]", value_lease_file, LEASE_FILE, "file of the leases"),
-    _one("dhcp-lease", "l", "obsolete", "path", value_lease_file, LEASE_FILE, "old name of dhcp-leasefile", target="dhcp-leasefile"),
+    _one("dhcp-lease", "l", "obsolete", "path", value_lease_file, LEASE_FILE, "old name of dhcp-leasefile",
+        target="dhcp-leasefile"),
     _one("dhcp-lease-max", "X", "dhcp4", "number", _COUNT, DHCP_LEASES_MAX, "leases at once"),
     _flag("leasefile-ro", "9", "dhcp4", "leave the leases to the script"),
     _flag("dhcp-authoritative", "K", "dhcp4", "be the only DHCP server here"),
@@ -2842,16 +3636,16 @@ OPTION_ROWS: tuple[OptionRow, ...] = (
     _many("dhcp-generate-names", "", "dhcp4", "[=tag:t,...]", value_tag_set, "make names for clients without one"),
     _many("dhcp-proxy", "", "dhcp4", "[=address,...]", value_dhcp_proxy, "keep traffic going through relays"),
     _many("dhcp-relay", "", "dhcp4", "local,server[,interface]", value_dhcp_relay, "pass DHCP on to another server"),
-    _many(
-        "dhcp-split-relay", "", "dhcp4", "local,server,interface", value_dhcp_split_relay, "pass it on by another address",
-        target="dhcp-relay",
-    ),
-    _many("shared-network", "", "dhcp4", "interface,address", value_shared_network, "a further network on an interface"),
+    _many("dhcp-split-relay", "", "dhcp4", "local,server,interface", value_dhcp_split_relay,
+        "pass it on by another address", target="dhcp-relay"),
+    _many("shared-network", "", "dhcp4", "interface,address", value_shared_network,
+        "a further network on an interface"),
     _many("bridge-interface", "", "dhcp4", "interface,alias,...", value_bridge, "interfaces that stand for another"),
     _many("no-dhcp-interface", "2", "dhcp4", "name,...", value_interfaces, "no DHCP, TFTP or RA there", "extend"),
     _many("no-dhcpv4-interface", "", "dhcp4", "name,...", value_interfaces, "no DHCPv4 there", "extend"),
     _many("no-dhcpv6-interface", "", "dhcp6", "name,...", value_interfaces, "no DHCPv6 and RA there", "extend"),
-    _many("leasequery", "", "dhcp4", "[=address[/length]]", value_leasequery, "answer relays' questions about leases", "extend"),
+    _many("leasequery", "", "dhcp4", "[=address[/length]]", value_leasequery,
+        "answer relays' questions about leases", "extend"),
     _one("dhcp-duid", "", "dhcp6", "enterprise,hex", value_dhcp_duid, None, "DUID of this server"),
     # DHCP: tags.
     _many("dhcp-mac", "4", "dhcp4", "set:t,pattern", value_tag_mac, "tag by MAC"),
@@ -2867,9 +3661,8 @@ OPTION_ROWS: tuple[OptionRow, ...] = (
     _many("dhcp-boot", "M", "pxe", "[tag:t,]file[,name[,address]]", value_dhcp_boot, "boot file and its server"),
     _many("pxe-service", "", "pxe", "[tag:t,]arch,text[,file]", value_pxe_service, "item of the PXE menu"),
     _many("pxe-prompt", "", "pxe", "[tag:t,]text[,seconds]", value_pxe_prompt, "prompt of the PXE menu"),
-    _many(
-        "dhcp-pxe-vendor", "", "pxe", "vendor,...", value_list, "vendor classes of PXE clients", "extend", ("PXEClient",)
-    ),
+    _many("dhcp-pxe-vendor", "", "pxe", "vendor,...", value_list, "vendor classes of PXE clients", "extend",
+        ("PXEClient",)),
     _many("enable-tftp", "", "tftp", "[=name,...]", value_tftp_interfaces, "serve files by TFTP", "extend", None),
     _many("tftp-root", "", "tftp", "dir[,interface]", value_tftp_root, "directory of these files"),
     _many("tftp-unique-root", "", "tftp", "[=ip|mac]", value_words("ip", "mac"), "a directory for each client"),
@@ -2890,7 +3683,8 @@ OPTION_ROWS: tuple[OptionRow, ...] = (
     _many("trust-anchor", "", "dnssec", "name[,class],tag,alg,type,hex", value_trust_anchor, "key that is trusted"),
     _flag("dnssec-debug", "", "dnssec", "answer although signatures are wrong"),
     _flag("dnssec-no-timecheck", "", "dnssec", "leave times of signatures until SIGINT"),
-    _one("dnssec-check-unsigned", "", "dnssec", "[=no]", value_check_unsigned, True, "prove that unsigned is right", "no"),
+    _one("dnssec-check-unsigned", "", "dnssec", "[=no]", value_check_unsigned, True, "prove that unsigned is right",
+        "no"),
     _one("dnssec-timestamp", "", "dnssec", "path", _PATH, None, "file that tells whether the clock is right"),
     _one("dnssec-limits", "", "dnssec", "signatures,...", value_dnssec_limits, DnssecLimits(), "work for one answer"),
     # Other programs.
@@ -2899,17 +3693,18 @@ OPTION_ROWS: tuple[OptionRow, ...] = (
     _one("dhcp-luascript", "", "integration", "path", _PATH, None, "Lua file that hears of leases", "no"),
     _flag("script-arp", "", "integration", "the program hears of neighbours too"),
     _flag("script-on-renewal", "", "integration", "the program hears of renewals too"),
-    _one("enable-dbus", "1", "integration", "[=name]", value_default("uk.org.thekelleys.dnsmasq"), None, "control over D-Bus"),
+    _one("enable-dbus", "1", "integration", "[=name]", value_default("uk.org.thekelleys.dnsmasq"), None,
+        "control over D-Bus"),
     _one("enable-ubus", "", "integration", "[=name]", value_default("dnsmasq"), None, "control over ubus"),
     _flag("conntrack", "", "integration", "carry connection marks over to upstream queries"),
-    _one(
-        "connmark-allowlist-enable", "", "integration", "[=mask]", value_integer(1, 0xFFFFFFFF, empty=0xFFFFFFFF), None,
-        "filter queries by connection mark",
-    ),
+    _one("connmark-allowlist-enable", "", "integration", "[=mask]", value_integer(1, 0xFFFFFFFF, empty=0xFFFFFFFF),
+        None, "filter queries by connection mark"),
     _many("connmark-allowlist", "", "integration", "mark[/mask][,name]", value_connmark, "names for a mark", "extend"),
     _many("ipset", "", "integration", "/domain/set,...", value_kernel_sets, "addresses go into ipsets", "extend"),
-    _many("nftset", "", "integration", "/domain/[4#|6#]table#set", value_nft_sets, "addresses go into nftables", "extend"),
+    _many("nftset", "", "integration", "/domain/[4#|6#]table#set", value_nft_sets, "addresses go into nftables",
+        "extend"),
 )
+# fmt: on
 
 OPTIONS: dict[str, OptionRow] = {row.name: row for row in OPTION_ROWS}
 OPTION_LETTERS: dict[str, OptionRow] = {row.letter: row for row in reversed(OPTION_ROWS) if row.letter}
@@ -2924,6 +3719,13 @@ def option_help() -> str:
         note = {"works": "", "later": " (accepted, not built yet)", "refused": " (refused)"}[row.status]
         lines.append(f"{head}--{row.name}{meta}".ljust(48) + f" {row.help}{note}")
     return "Usage: dnsmasq [options]\n\nValid options are:\n" + "\n".join(lines) + "\n"
+
+
+def dhcp_option_help(family: int) -> str:
+    """Make the text of --help dhcp (`family` 4) and --help dhcp6 (6): the options that have a name."""
+    rows = DHCP4_OPTIONS if family == 4 else DHCP6_OPTIONS
+    lines = [f"{row.number:3d} {row.name}" for row in rows.values() if row.settable]
+    return f"Known DHCP{'' if family == 4 else 'v6'} options:\n" + "\n".join(lines) + "\n"
 
 
 # ==============================================================================
@@ -3064,7 +3866,11 @@ def _find_long(name: str) -> tuple[OptionRow | None, str, str]:
     if len(rows) == 1 or len({row.target for row in rows}) == 1:
         return rows[0], "", ""
     if rows:
-        return None, "bad command line options: the option is ambiguous", f"one of {', '.join(row.name for row in rows[:9])}"
+        return (
+            None,
+            "bad command line options: the option is ambiguous",
+            f"one of {', '.join(row.name for row in rows[:9])}",
+        )
     near = option_near(name)
     return None, "bad command line options: no such option", f"did you mean '{near}'?" if near else "try --help"
 
@@ -3081,7 +3887,9 @@ def _short_options(word: str, words: Iterator[str]) -> Iterator[_Word]:
         else:
             value = word[at:] or next(words, None)
             if value is None and row.arity == OPTIONAL:
-                yield _Word(None, None, row.name, "bad command line options: missing parameter", f"-{row.letter} needs a value")
+                yield _Word(
+                    None, None, row.name, "bad command line options: missing parameter", f"-{row.letter} needs a value"
+                )
             else:
                 yield _Word(row, value, row.name)
             return
@@ -3092,7 +3900,6 @@ def _short_options(word: str, words: Iterator[str]) -> Iterator[_Word]:
 _BULK_LINES = 100  # in a chunk; fewer are not worth a set
 _BULK_LOCAL = re.compile(rb"^(?:local|server|address)=/([A-Za-z0-9_.-]+)/\r?\n", re.M)
 _BULK_NULL = re.compile(rb"^address=/([A-Za-z0-9_.-]+)/#\r?\n", re.M)
-_BULK_BAD = re.compile(rb"^\.|\.\.|\.$|[^.\n]{64}|[^\n]{254}", re.M)
 
 
 class BlockLists:
@@ -3119,7 +3926,12 @@ class BlockLists:
 
     def _add(self, kind: str, names: list[bytes]) -> bool:
         text = b"\n".join(names)
-        if _BULK_BAD.search(text):
+        if any(wrong in b"\n%b\n" % text for wrong in (b"..", b".\n", b"\n.")):
+            return False  # labels are missing: the lines tell it one by one
+        if (
+            max(map(len, names)) > DNS_NAME_MAX - 2
+            or max(map(len, text.replace(b".", b"\n").split(b"\n"))) > DNS_LABEL_MAX
+        ):
             return False
         if not text.islower():
             names = text.lower().split(b"\n")
@@ -3218,8 +4030,8 @@ class _Loader:
 
     def _merge(self, row: OptionRow, value: Any, place: str) -> None:
         values = self.values
-        if row.merge == "last":
-            values[row.target] = value
+        if row.merge in ("last", "least"):
+            values[row.target] = value if row.merge == "last" else min(value, values.get(row.target, value))
             return
         if row.merge == "union":
             values[row.target] = values.get(row.target, frozenset()) | value
@@ -3290,7 +4102,9 @@ class _Loader:
         try:
             names = self.source.listdir(directory.path)
         except OSError as error:
-            self.problem(place, "conf-dir", f"cannot access directory {directory.path}: {error.strerror}", "", EXIT_FILE)
+            self.problem(
+                place, "conf-dir", f"cannot access directory {directory.path}: {error.strerror}", "", EXIT_FILE
+            )
             return
         for name in conf_dir_names(names, directory):
             path = f"{directory.path.rstrip('/')}/{name}"
@@ -3300,7 +4114,9 @@ class _Loader:
     def _read_script(self, command: str, place: str) -> None:
         status, output = self.source.run(command)
         if status:
-            self.problem(place, "conf-script", f"'{command}' ended with status {status}", "", EXIT_SCRIPT + min(status, 245))
+            self.problem(
+                place, "conf-script", f"'{command}' ended with status {status}", "", EXIT_SCRIPT + min(status, 245)
+            )
             return
         self._enter((output,), f"in output from {command}", place)
 
@@ -3396,7 +4212,9 @@ def config_load(argv: list[str], source: ConfigSource) -> ConfigResult:
     return ConfigResult(loader.config(), (), 0, command)
 
 
-def servers_file_parse(chunks: Iterable[bytes], path: str) -> tuple[tuple[UpstreamRule, ...], tuple[ConfigProblem, ...]]:
+def servers_file_parse(
+    chunks: Iterable[bytes], path: str
+) -> tuple[tuple[UpstreamRule, ...], tuple[ConfigProblem, ...]]:
     """Parse a servers-file: lines of server and rev-server only; wrong lines are problems, the rest counts."""
     rules: list[UpstreamRule] = []
     problems: list[ConfigProblem] = []
@@ -3407,7 +4225,9 @@ def servers_file_parse(chunks: Iterable[bytes], path: str) -> tuple[tuple[Upstre
             name, mark, text = line_unquote(line).partition("=")
             name = name.strip()
             if name not in ("server", "rev-server"):
-                raise ConfigError("illegal option" if name in OPTIONS else "bad option", "only server and rev-server lines here")
+                raise ConfigError(
+                    "illegal option" if name in OPTIONS else "bad option", "only server and rev-server lines here"
+                )
             parse = value_server if name == "server" else value_rev_server
             found = parse(text.strip())
         except ConfigError as error:
@@ -3453,7 +4273,9 @@ def config_check(config: Config, source: ConfigSource) -> tuple[ConfigProblem, .
         ("dhcp-scriptuser", config.dhcp_scriptuser, source.user_exists),
     ):
         if name and option in config.given and not known(name):
-            out.append(ConfigProblem("configuration", option, f"unknown user or group: {name}", "create it, or name another"))
+            out.append(
+                ConfigProblem("configuration", option, f"unknown user or group: {name}", "create it, or name another")
+            )
     return tuple(out)
 
 
@@ -3483,7 +4305,11 @@ def _check_dnssec(config: Config) -> Iterator[tuple[str, str, str]]:
     if not config.dnssec:
         return
     if config.cache_size < CACHE_SIZE:
-        yield "cache-size", "cannot reduce cache size from default when DNSSEC enabled", f"cache-size={CACHE_SIZE} or more"
+        yield (
+            "cache-size",
+            "cannot reduce cache size from default when DNSSEC enabled",
+            f"cache-size={CACHE_SIZE} or more",
+        )
     anchors = config.trust_anchor
     if not any(anchor.name == DNS_ROOT and anchor.digest for anchor in anchors):
         yield "dnssec", "no trust anchors provided for DNSSEC", "conf-file= the trust-anchors.conf of your system"
@@ -3532,12 +4358,17 @@ def _check_connmark(config: Config) -> Iterator[tuple[str, str, str]]:
     seen = set()
     for rule in config.connmark_allowlist:
         if (rule.mark, rule.mask) in seen:
-            yield "connmark-allowlist", f"the mark {rule.mark}/{rule.mask} is listed twice", "join the patterns in one line"
+            yield (
+                "connmark-allowlist",
+                f"the mark {rule.mark}/{rule.mask} is listed twice",
+                "join the patterns in one line",
+            )
         seen.add((rule.mark, rule.mask))
 
 
 _CHECKS = (
-    _check_listening, _check_ports, _check_resolv, _check_dnssec, _check_dhcp, _check_aliases, _check_auth, _check_connmark,
+    _check_listening, _check_ports, _check_resolv, _check_dnssec, _check_dhcp, _check_aliases, _check_auth,
+    _check_connmark,
 )  # fmt: skip
 
 
@@ -3575,6 +4406,52 @@ class InterfaceAddress:
     permanent: bool = True
     loopback: bool = False
     label: str = ""
+
+
+def synth_name_address(rule: SynthDomain, key: bytes) -> bytes | None:
+    """Read the address out of a synthesised name (lower case), or None when `rule` does not make it."""
+    if not dns_name_under(key, rule.domain.lower()) or len(key) == len(rule.domain):
+        return None
+    label = dns_name_text(key[: len(key) - len(rule.domain)] + DNS_ROOT).decode("latin-1")
+    prefix = rule.prefix.lower()
+    if not label.startswith(prefix) or "." in label:
+        return None
+    text = label[len(prefix) :]
+    first, last = int.from_bytes(rule.first, "big"), int.from_bytes(rule.last, "big")
+    if rule.sequential:
+        if not (text.isascii() and text.isdigit()) or len(text) > 39 or int(text) > last - first:
+            return None
+        return (first + int(text)).to_bytes(len(rule.first), "big")
+    address = address_parse(text.replace("-", "." if len(rule.first) == 4 else ":"))
+    if address is None or len(address) != len(rule.first) or not first <= int.from_bytes(address, "big") <= last:
+        return None
+    return address
+
+
+def synth_records(rules: Sequence[SynthDomain], key: bytes, rrtype: int) -> list[LocalRecord]:
+    """Make the address records of a synthesised name for a question of type `rrtype` (A, AAAA or ANY)."""
+    out = []
+    for rule in rules:
+        kind = TYPE_A if len(rule.first) == 4 else TYPE_AAAA
+        address = synth_name_address(rule, key) if rrtype in (kind, TYPE_ANY) else None
+        if address is not None:
+            out.append(LocalRecord(kind, address, None, "config"))
+    return out
+
+
+def synth_address_name(rule: SynthDomain, address: bytes) -> bytes | None:
+    """Make the name of `address` under `rule`, or None when it is outside."""
+    first, last, value = (int.from_bytes(part, "big") for part in (rule.first, rule.last, address))
+    if len(address) != len(rule.first) or not first <= value <= last:
+        return None
+    if rule.sequential:
+        text = str(value - first)
+    elif len(address) == 4:
+        text = address_format(address).replace(".", "-")
+    else:
+        text = "-".join(address.hex()[start : start + 4] for start in range(0, 32, 4))
+    label = (rule.prefix + text).encode()
+    return bytes((len(label),)) + label + rule.domain if len(label) <= DNS_LABEL_MAX else None
 
 
 class HostsBulk:
@@ -3615,7 +4492,7 @@ class LocalData:
 
     __slots__ = (
         "names", "reverse", "parents", "bulks", "interface_names", "interface_reverse", "synth", "_interface_rules",
-        "_dynamic_rules", "hosts_loaded",
+        "_dynamic_rules", "_turns",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -3628,7 +4505,7 @@ class LocalData:
         self.synth: tuple[SynthDomain, ...] = ()
         self._interface_rules: tuple[InterfaceName, ...] = ()
         self._dynamic_rules: tuple[DynamicHost, ...] = ()
-        self.hosts_loaded = 0
+        self._turns: dict[bytes, int] = {}
 
     def add(self, name: bytes, rrtype: int, rdata: bytes, ttl: int | None = None, source: str = "config") -> bool:
         """Add a record under `name`; False when the same record is there already."""
@@ -3670,9 +4547,16 @@ class LocalData:
             text = dns_name_text(key)
             for bulk in self.bulks:
                 kind = TYPE_A if len(bulk.address) == 4 else TYPE_AAAA
-                if rrtype in (kind, TYPE_ANY) and text in bulk.names:
+                known = any(rr.rdata == bulk.address and rr.rrtype == kind for rr in found)
+                if rrtype in (kind, TYPE_ANY) and not known and text in bulk.names:
                     found.append(LocalRecord(kind, bulk.address, None, bulk.source))
         return found
+
+    def turn(self, key: bytes) -> int:
+        """Count the look-ups of a name that has several records: which of them comes first this time."""
+        turn = self._turns.get(key, 0)
+        self._turns[key] = turn + 1
+        return turn
 
     def has_data(self, key: bytes, rrtype: int) -> bool:
         """Tell whether upstream data of this name and type must not be kept: ours comes first."""
@@ -3683,6 +4567,8 @@ class LocalData:
     def exists(self, key: bytes) -> bool:
         """Tell whether `key` or a name below it is known here."""
         if key in self.names or key in self.parents or key in self.interface_names:
+            return True
+        if self.synth and any(synth_name_address(rule, key) is not None for rule in self.synth):
             return True
         if not self.bulks:
             return False
@@ -3737,6 +4623,7 @@ class LocalData:
         names: dict[bytes, list[LocalRecord]] = {}
         reverse: dict[bytes, LocalRecord] = {}
         for rule in self._interface_rules:
+            names.setdefault(rule.name.lower(), [])  # known, though the interface may not be there
             for at in addresses:
                 if rule.interface not in (at.interface, at.label) or rule.families not in (
                     0,
@@ -3786,7 +4673,9 @@ class HostsReader:
     __slots__ = ("_data", "_domain_of", "_complain")
     _LONG = 4096  # octets; a run that is worth its own set
     _RUN = {
-        address: re.compile(rb"^" + re.escape(address) + rb"[ \t]+([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)[ \t]*\r?\n", re.M)
+        address: re.compile(
+            rb"^" + re.escape(address) + rb"[ \t]+([a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})+)[ \t]*\r?\n", re.M
+        )
         for address in (b"0.0.0.0", b"127.0.0.1", b"::", b"::1")
     }
 
@@ -3811,11 +4700,11 @@ class HostsReader:
         return count
 
     def _text(self, text: bytes, source: str, line: int, bulks: dict[bytes, HostsBulk]) -> int:
-        address = text.partition(b" ")[0]
-        pattern = self._RUN.get(text[text.rfind(b"\n", 0, len(text) // 2) + 1 :].partition(b" ")[0])
-        if pattern is None or len(text) < self._LONG:
+        middle = text.rfind(b"\n", 0, len(text) // 2) + 1  # a list begins with comments: look at a line inside
+        address = text[middle : middle + 64].split(None, 1)[0] if len(text) >= self._LONG else b""
+        pattern = self._RUN.get(address)
+        if pattern is None:
             return self._lines(text, source, line)
-        address = text[text.rfind(b"\n", 0, len(text) // 2) + 1 :].partition(b" ")[0]
         names = pattern.findall(text)
         if len(names) * 10 < text.count(b"\n") * 9:
             return self._lines(text, source, line)
@@ -3824,14 +4713,22 @@ class HostsReader:
         bulk = bulks.get(address)
         if bulk is None:
             bulk = bulks[address] = HostsBulk(packed, source)
-            self._data.reverse.setdefault(
-                packed, LocalRecord(TYPE_PTR, dns_name_parse(names[0].decode()), None, source)
-            )
+            self._own_reverse(text, address, packed, source)
         bulk.add(names)
         if len(names) == text.count(b"\n"):
             return len(names)
         others = pattern.sub(b"\n", text)  # the few lines of another kind, at their places
         return len(names) + self._lines(others, source, line)
+
+    def _own_reverse(self, text: bytes, address: bytes, packed: bytes, source: str) -> None:
+        """Give the PTR of a run's address to the first name that stands beside it, whatever the form of its line."""
+        first = re.search(rb"^[ \t]*" + re.escape(address) + rb"[ \t]+([^\s#]+)", text, re.M)
+        try:
+            name = dns_name_parse(first[1].decode("ascii").lower()) if first is not None else b""
+        except ValueError:
+            return
+        if name:
+            self._data.reverse.setdefault(packed, LocalRecord(TYPE_PTR, name, None, source))
 
     def _lines(self, text: bytes, source: str, first: int) -> int:
         count = 0
@@ -3851,7 +4748,7 @@ class HostsReader:
         try:
             if not dns_hostname_valid(text):
                 raise ValueError
-            name = dns_name_parse(text)
+            name = dns_name_parse(text.lower())
         except ValueError:
             self._complain(f"bad name at {source} line {line}")
             return 0
@@ -3861,41 +4758,6 @@ class HostsReader:
             if domain:
                 count += self._data.add_host(name[:-1] + domain, address, None, source)
         return count + self._data.add_host(name, address, None, source)
-
-
-def synth_name_address(rule: SynthDomain, key: bytes) -> bytes | None:
-    """Read the address out of a synthesised name (lower case), or None when `rule` does not make it."""
-    if not dns_name_under(key, rule.domain.lower()) or len(key) == len(rule.domain):
-        return None
-    label = dns_name_text(key[: len(key) - len(rule.domain)] + DNS_ROOT).decode("latin-1")
-    prefix = rule.prefix.lower()
-    if not label.startswith(prefix) or "." in label:
-        return None
-    text = label[len(prefix) :]
-    first, last = int.from_bytes(rule.first, "big"), int.from_bytes(rule.last, "big")
-    if rule.sequential:
-        if not text.isdigit() or int(text) > last - first:
-            return None
-        return (first + int(text)).to_bytes(len(rule.first), "big")
-    address = address_parse(text.replace("-", "." if len(rule.first) == 4 else ":"))
-    if address is None or len(address) != len(rule.first) or not first <= int.from_bytes(address, "big") <= last:
-        return None
-    return address
-
-
-def synth_address_name(rule: SynthDomain, address: bytes) -> bytes | None:
-    """Make the name of `address` under `rule`, or None when it is outside."""
-    first, last, value = (int.from_bytes(part, "big") for part in (rule.first, rule.last, address))
-    if len(address) != len(rule.first) or not first <= value <= last:
-        return None
-    if rule.sequential:
-        text = str(value - first)
-    elif len(address) == 4:
-        text = address_format(address).replace(".", "-")
-    else:
-        text = "-".join(address.hex()[start : start + 4] for start in range(0, 32, 4))
-    label = (rule.prefix + text).encode()
-    return bytes((len(label),)) + label + rule.domain if len(label) <= DNS_LABEL_MAX else None
 
 
 # Ranges that bogus-priv and stop-dns-rebind know (RFC 1918, 6598, 3927, 5737, 4193, 3849, 4291).
@@ -3957,7 +4819,7 @@ class CacheEntry:
         "turn",
         "hits",
         "used",
-        "refreshing",
+        "asked_again",
         "secure",
     )
 
@@ -3972,7 +4834,7 @@ class CacheEntry:
         self.turn = 0
         self.hits = 0
         self.used = False
-        self.refreshing = False
+        self.asked_again = 0  # when its refresh was last tried
         self.secure = False
 
     def rotated(self) -> tuple[bytes, ...]:
@@ -4152,9 +5014,9 @@ class WireAnswer:
 
 def refresh_time(entry: CacheEntry) -> float:
     """Tell when a popular entry should be asked for again, ahead of its end."""
-    if entry.ttl < REFRESH_TTL_MIN or entry.refreshing:
+    if entry.ttl < REFRESH_TTL_MIN:
         return float("inf")
-    return entry.expires - max(entry.ttl // REFRESH_PART, 2)
+    return max(entry.expires - max(entry.ttl // REFRESH_PART, 2), entry.asked_again + REFRESH_AGAIN)
 
 
 def refresh_due(entry: CacheEntry, now: int) -> bool:
@@ -4315,7 +5177,7 @@ class UpstreamGroup:
             or self._asked > FAVOURITE_QUERIES
             or now - self._since > FAVOURITE_SECONDS
         )
-        if favourite is None or race:
+        if favourite is None or race or favourite.looped:
             self._asked, self._since, self._favourite = 0, now, None
             return usable
         return [favourite]
@@ -4436,7 +5298,8 @@ class DomainRules:
             return
         for pattern in rule.domains:
             if pattern.kind == 0 and pattern.name == DNS_ROOT and server is not None:
-                self.default.servers.append(server)
+                if server not in self.default.servers:
+                    self.default.servers.append(server)
                 continue
             node = self._node(pattern)
             if rule.kind == "local":
@@ -4458,13 +5321,11 @@ class DomainRules:
         simple = not (self._below or self._partial or self._bulk_local or self._bulk_null)
         offset, text = 0, b"" if simple else dns_name_text(key)
         suffix = key
-        while True:
-            node = self._nodes.get(suffix)
-            if node is not None and suffix[0] and self._take(out, node, suffix, rrtype):
+        while suffix[0]:
+            node = self._nodes.get(suffix) if simple else self._listed(suffix, text[offset:])
+            if node is not None and self._take(out, node, suffix, rrtype):
                 return out
-            if not suffix[0]:
-                break
-            if not simple and self._match_rare(out, suffix, text, offset, rrtype):
+            if not simple and self._match_patterns(out, suffix, text, offset, rrtype):
                 return out
             offset += 1 + suffix[0]
             suffix = suffix[1 + suffix[0] :]
@@ -4477,26 +5338,30 @@ class DomainRules:
             out.group = self.default
         return out
 
-    def _match_rare(self, out: DomainMatch, suffix: bytes, text: bytes, offset: int, rrtype: int) -> bool:
-        """Try block lists, `*x` patterns and `*.x` patterns at one suffix of the name."""
-        here = text[offset:]
-        if self._bulk_local is not None and here in self._bulk_local:
-            out.local, out.domain = True, suffix
-            return True
-        if self._bulk_null is not None and here in self._bulk_null and rrtype in (TYPE_A, TYPE_AAAA, TYPE_ANY):
-            self._null(out, suffix)
-            return True
+    def _listed(self, suffix: bytes, text: bytes) -> DomainNode | None:
+        """Give the node of `suffix` with what the block lists say of the same name (`text`)."""
+        node = self._nodes.get(suffix)
+        local = self._bulk_local is not None and text in self._bulk_local
+        null = self._bulk_null is not None and text in self._bulk_null
+        if not local and not null:
+            return node
+        merged = DomainNode()
+        merged.local, merged.null = local, null
+        if node is not None:
+            merged.v4, merged.v6, merged.standard, merged.group = node.v4, node.v6, node.standard, node.group
+            merged.local, merged.null = local or node.local, null or node.null
+        return merged
+
+    def _match_patterns(self, out: DomainMatch, suffix: bytes, text: bytes, offset: int, rrtype: int) -> bool:
+        """Try `*x` patterns and `*.x` patterns at one suffix of the name."""
         label_end = offset + suffix[0]
         for pattern, node in self._partial:
             at = len(text) - len(pattern)
             if offset <= at < label_end and text.endswith(pattern) and self._take(out, node, suffix, rrtype):
                 return True
-        if self._below:
-            parent = suffix[1 + suffix[0] :]
-            node_ = self._below.get(parent)
-            if node_ is not None and self._nodes.get(parent) is None and self._take(out, node_, parent, rrtype):
-                return True
-        return False
+        parent = suffix[1 + suffix[0] :]
+        below = self._below.get(parent)
+        return below is not None and self._take(out, below, parent, rrtype)
 
     def _null(self, out: DomainMatch, domain: bytes) -> None:
         out.v4, out.v6, out.literals, out.domain = [b"\0" * 4], [b"\0" * 16], True, domain
@@ -4604,7 +5469,8 @@ def query_log(state: DnsState, query: DnsQuery, client: DnsClient, serial: int) 
         proto = ("TCP " if client.tcp else "UDP ") if "proto" in words else ""
         prefix = f"{proto}{serial} {client.address}/{client.port} "
     out = QueryLog(state.log, prefix, "only_failed" in words)
-    out.put((f"query[{rr_type_name(query.rrtype)}] {dns_name_log(query.name)} from {client.address}",))
+    kind = "auth" if client.auth else "query"
+    out.put((f"{kind}[{rr_type_name(query.rrtype)}] {dns_name_log(query.name)} from {client.address}",))
     return out
 
 
@@ -4694,7 +5560,7 @@ class DnsAnswer:
     """
 
     __slots__ = (
-        "query", "client", "state", "now", "outcome", "group", "match", "rcode", "aa", "ra", "ad", "ede", "texts", "records",
+        "query", "client", "state", "now", "outcome", "group", "rcode", "aa", "ra", "ad", "ede", "texts", "records",
         "groups", "entries", "until", "lasting", "authority", "refresh", "additional", "truncated",
     )  # fmt: skip
 
@@ -4705,7 +5571,6 @@ class DnsAnswer:
         self.now = int(now)
         self.outcome = ""
         self.group: UpstreamGroup | None = None
-        self.match: DomainMatch | None = None
         self.rcode = NOERROR
         self.aa = True
         self.ra = True
@@ -4727,20 +5592,23 @@ class DnsAnswer:
         if self.state.log.queries:
             self.texts.append(f"{source} {dns_name_log(name)} is {value}")
 
-    def refuse(self, rcode: int, ede: int = -1) -> bool:
+    def refuse(self, rcode: int, ede: int = -1, source: str = "config") -> bool:
         """End with an error code and nothing else."""
         self.records.clear()
         self.groups.clear()
         self.rcode, self.ede, self.aa, self.outcome = rcode, ede, False, "reply"
         if self.state.log.queries:
             text = RCODE_TEXTS.get(rcode, str(rcode)) + (f" (EDE: {EDE_TEXTS[ede]})" if ede >= 0 else "")
-            self.texts.append(f"config error is {text}")
+            self.texts.append(f"{source} error is {text}")
         return True
 
     def add_local(self, name: bytes, records: Sequence[LocalRecord]) -> None:
         """Add records of our own for `name`, as a run that rotates."""
         default = self.state.config.local_ttl
         self._run(len(records))
+        if len(records) > 1 and not self.state.config.no_round_robin:
+            turn = self.state.local.turn(name.lower()) % len(records)
+            records = [*records[turn:], *records[:turn]]
         for rr in records:
             self.records.append((name, rr.rrtype, default if rr.ttl is None else rr.ttl, rr.rdata))
         if self.state.log.queries:
@@ -4776,11 +5644,12 @@ class DnsAnswer:
         """Take a negative entry: its code, and its SOA while that is known."""
         self._use(entry)
         ttl = max(entry.expires - self.now, 0)
+        passed = self.now - (entry.expires - entry.ttl)
         nxdomain = entry.kind == CACHE_NXDOMAIN and not self.state.local.exists(name.lower())
         self.rcode = NXDOMAIN if nxdomain else NOERROR
         if entry.soa is not None:
             owner, rdata, stored = entry.soa
-            self.authority.append((owner, TYPE_SOA, min(ttl, stored), rdata))
+            self.authority.append((owner, TYPE_SOA, max(stored - passed, 0), rdata))
         self.say("cached" if ttl else "cached-stale", name, negative_text(nxdomain, self.query.rrtype))
 
     def _use(self, entry: CacheEntry) -> None:
@@ -4788,20 +5657,21 @@ class DnsAnswer:
         self.entries.append(entry)
         if entry.expires <= self.now:
             self.lasting, self.ede = False, EDE_STALE
-            self.refresh.append(entry)
+            if self.now >= entry.asked_again + REFRESH_AGAIN:
+                self.refresh.append(entry)
             return
         self.until = min(self.until, entry.expires)
-        if not entry.refreshing and refresh_due(entry, self.now):
+        if refresh_due(entry, self.now):
             self.refresh.append(entry)
 
     def _run(self, count: int) -> None:
         if count > 1:
             self.groups.append((len(self.records), count))
 
-    def finish(self) -> list[bytes]:
-        """Pack the answer: every rotation of it when it may be kept, else the one."""
+    def finish(self, keep: bool) -> list[bytes]:
+        """Pack the answer: every rotation of it when it is to be kept, else the one."""
         count = 1
-        if self.lasting and self.groups and not self.state.config.no_round_robin:
+        if keep and self.groups and not self.state.config.no_round_robin:
             count = min(max(size for _, size in self.groups), WIRE_VARIANTS_MAX)
         return [self._pack(turn) for turn in range(count)]
 
@@ -4847,18 +5717,22 @@ def negative_text(nxdomain: bool, rrtype: int) -> str:
     return "NODATA" + {TYPE_A: "-IPv4", TYPE_AAAA: "-IPv6"}.get(rrtype, "")
 
 
+def own_soa(owner: bytes, state: DnsState) -> bytes:
+    """Make the SOA of an empty answer of our own (the form of RFC 6303 s.3)."""
+    ttl = state.config.local_ttl
+    return rdata_soa(owner, b"\6nobody\7invalid\0", state.serial, SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, ttl)
+
+
 def answer_nodata(answer: DnsAnswer, owner: bytes) -> None:
     """End with an empty NOERROR of our own; it carries a SOA, so that clients can believe it (RFC 2308 s.2.2)."""
-    ttl = answer.state.config.local_ttl
-    rdata = rdata_soa(owner, b"\6nobody\7invalid\0", answer.state.serial, SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, ttl)
-    answer.authority.append((owner, TYPE_SOA, ttl, rdata))
+    answer.authority.append((owner, TYPE_SOA, answer.state.config.local_ttl, own_soa(owner, answer.state)))
     answer.outcome = "reply"
 
 
 def answer_foreign(answer: DnsAnswer) -> bool:
     """Classes other than IN: CHAOS names, and refusals for what has no meaning here."""
     query = answer.query
-    if query.rrclass in (CLASS_IN, CLASS_ANY):
+    if query.rrclass == CLASS_IN:
         return False
     config = answer.state.config
     if query.rrclass != CLASS_CH or config.no_ident:
@@ -4935,12 +5809,13 @@ def loop_probe_server(rules: DomainRules, key: bytes) -> Upstream | None:
 def answer_records(answer: DnsAnswer) -> bool:
     """Answer from records of our own and from the cache, following aliases through both."""
     query, state = answer.query, answer.state
-    if query.rrtype in (TYPE_MAILB, TYPE_MAILA):
+    if query.rrtype == TYPE_MAILB:
         answer.rcode, answer.outcome = NXDOMAIN, "reply"
         return True
-    if query.rrclass not in (CLASS_IN, CLASS_ANY) or query.rrtype in (TYPE_AXFR, TYPE_IXFR):
+    if query.rrclass != CLASS_IN or query.rrtype in (TYPE_AXFR, TYPE_IXFR):
         return False
-    use_cache = not query.do and cacheable_query(query, state.config)
+    # Without RD only data of our own is shown: the cache is not for snooping.
+    use_cache = not query.do and bool(query.flags & FLAG_RD) and cacheable_query(query, state.config)
     name, alias = query.name, False
     for _ in range(DNS_CHAIN_MAX):
         key = name.lower()
@@ -4951,7 +5826,7 @@ def answer_records(answer: DnsAnswer) -> bool:
         if target is None:
             break
         name, alias = target, True
-    if alias and answer.aa and state.local.exists(name.lower()):  # an alias of ours whose target has no such data
+    if alias and answer.aa:  # an alias of ours whose target is not known, or has no such data
         answer.outcome = "reply"
         return True
     answer.records.clear()
@@ -4987,31 +5862,42 @@ def _add_own(answer: DnsAnswer, name: bytes, key: bytes) -> bool:
     if rrtype == TYPE_PTR or (rrtype == TYPE_ANY and key.endswith(b"\4arpa\0")):
         return _add_pointer(answer, name, key, records)
     if not records and rrtype in (TYPE_A, TYPE_AAAA, TYPE_ANY):
-        records = [
-            LocalRecord(TYPE_A if len(address) == 4 else TYPE_AAAA, address, None, "config")
-            for rule in local.synth
-            if (address := synth_name_address(rule, key)) is not None
-            and rrtype in (TYPE_ANY, TYPE_A if len(address) == 4 else TYPE_AAAA)
-        ]
-    if records and rrtype == TYPE_A and config.localise_queries and len(records) > 1:
+        records = synth_records(local.synth, key, rrtype)
+    if records and rrtype in (TYPE_A, TYPE_ANY) and config.localise_queries and len(records) > 1:
         records = _localised(answer, records)
     if not records and rrtype == TYPE_MX and (config.selfmx or config.localmx):
         hosts = [rr for rr in local.names.get(key, ()) if rr.rrtype in (TYPE_A, TYPE_AAAA)]
         if hosts:
             target = name if config.selfmx else config.mx_target or answer.state.hostname
             records = [LocalRecord(TYPE_MX, b"\0\1" + target, None, "config")]
+    if rrtype == TYPE_ANY and any(rr.rrtype == TYPE_CNAME for rr in records):
+        return False  # the alias is followed
     if not records:
         return False
     answer.add_local(name, records)
+    _add_targets(answer, records)
     return True
 
 
+def _add_targets(answer: DnsAnswer, records: Sequence[LocalRecord]) -> None:
+    """Add the addresses that we have for the targets of MX and SRV records."""
+    for rr in records:
+        start = {TYPE_MX: 2, TYPE_SRV: 6}.get(rr.rrtype)
+        if start is None:
+            continue
+        target = rr.rdata[start:]
+        for rrtype in (TYPE_A, TYPE_AAAA):
+            for found in answer.state.local.find(target.lower(), rrtype):
+                ttl = answer.state.config.local_ttl if found.ttl is None else found.ttl
+                answer.additional.append((target, rrtype, ttl, found.rdata))
+
+
 def _localised(answer: DnsAnswer, records: list[LocalRecord]) -> list[LocalRecord]:
-    """Keep the addresses on the subnet of the arrival interface, when there are some (localise-queries)."""
+    """Keep the IPv4 addresses on the subnet of the address that was asked, when there are some (localise-queries)."""
     answer.lasting = False
-    nets = [at for at in answer.state.interfaces if at.interface == answer.client.interface and len(at.address) == 4]
+    nets = [at for at in answer.state.interfaces if at.address == answer.client.local and len(at.address) == 4]
     near = [rr for rr in records if any(address_in(rr.rdata, at.address, at.prefix) for at in nets)]
-    return near or records
+    return near + [rr for rr in records if rr.rrtype != TYPE_A] if near else records
 
 
 def _add_pointer(answer: DnsAnswer, name: bytes, key: bytes, records: list[LocalRecord]) -> bool:
@@ -5034,7 +5920,7 @@ def _add_pointer(answer: DnsAnswer, name: bytes, key: bytes, records: list[Local
     for rr in records:
         answer.records.append((name, rr.rrtype, default if rr.ttl is None else rr.ttl, rr.rdata))
         if answer.state.log.queries:
-            if address is not None and rr.rrtype == TYPE_PTR:
+            if found is not None and address is not None:
                 answer.texts.append(f"{rr.source} {address_format(address)} is {dns_name_log(rr.rdata)}")
             else:
                 answer.say(rr.source, name, f"<{rr_type_name(rr.rrtype)}>")
@@ -5057,7 +5943,7 @@ def _add_known(answer: DnsAnswer, name: bytes, key: bytes) -> bool:
         if rrtype in answer.state.filters:
             answer._use(entry)
             answer.ede = EDE_FILTERED
-            answer.say("config", name, negative_text(False, rrtype))
+            answer.say("config", name, "NODATA")
             return True
         answer.add_cached(name, entry)
     else:
@@ -5067,13 +5953,13 @@ def _add_known(answer: DnsAnswer, name: bytes, key: bytes) -> bool:
 
 def _next_alias(answer: DnsAnswer, name: bytes, key: bytes, use_cache: bool) -> bytes | None:
     """Add the CNAME of `name`, ours or cached, and give its target."""
-    if answer.query.rrtype in (TYPE_CNAME, TYPE_ANY):
+    if answer.query.rrtype == TYPE_CNAME:
         return None
     aliases = answer.state.local.find(key, TYPE_CNAME)
     if aliases:
         answer.add_local(name, aliases[:1])
         return aliases[0].rdata
-    if not use_cache:
+    if not use_cache or answer.query.rrtype == TYPE_ANY:
         return None
     entry = answer.state.cache.get(key, TYPE_CNAME, answer.now, _stale_window(answer.state.config))
     if entry is None or entry.kind != CACHE_DATA:
@@ -5083,11 +5969,18 @@ def _next_alias(answer: DnsAnswer, name: bytes, key: bytes, use_cache: bool) -> 
 
 
 def answer_filters(answer: DnsAnswer) -> bool:
-    """Answer empty what filterwin2k keeps from the outside."""
+    """Answer empty what filterwin2k keeps from the outside, and addresses that filter-rr would take away again."""
     query = answer.query
-    if not answer.state.config.filterwin2k or query.rrclass != CLASS_IN:
+    if query.rrclass != CLASS_IN:
         return False
-    if query.rrtype == TYPE_SOA or (query.rrtype in (TYPE_SRV, TYPE_ANY) and b"_" in query.key):
+    if query.rrtype in (TYPE_A, TYPE_AAAA) and query.rrtype in answer.state.filters:
+        answer.ede, answer.aa = EDE_FILTERED, False
+        answer_nodata(answer, query.name)
+        answer.say("config", query.name, "NODATA")
+        return True
+    if not answer.state.config.filterwin2k:
+        return False
+    if query.rrtype in (TYPE_SOA, TYPE_SRV) or (query.rrtype == TYPE_ANY and b"_" in query.key):
         answer_nodata(answer, query.name)
         answer.say("config", query.name, "NODATA")
         return True
@@ -5114,7 +6007,8 @@ def answer_private(answer: DnsAnswer) -> bool:
 def answer_rules(answer: DnsAnswer) -> bool:
     """Follow address=, local= and server= to literals, to a refusal, or upstream."""
     query, state = answer.query, answer.state
-    match = answer.match = state.rules.match(query.key, query.rrtype)
+    # Literal addresses are for class IN; in another class only the servers of the domain count.
+    match = state.rules.match(query.key, query.rrtype if query.rrclass == CLASS_IN else 0)
     if match.v4 or match.v6:
         _add_literals(answer, match)
         return True
@@ -5125,9 +6019,10 @@ def answer_rules(answer: DnsAnswer) -> bool:
     group = match.group
     if group is state.rules.default and state.config.domain_needed and _dotless_address(query):
         _negative(answer, not state.local.exists(query.key), query.name)
+        answer.ede = EDE_NOT_READY if not group.usable() else -1
         return True
     assert group is not None
-    if not any(not server.looped for server in group.servers):
+    if not group.usable():
         answer.lasting = False
         return answer.refuse(REFUSED, EDE_NOT_READY)
     answer.group, answer.outcome = group, "forward"
@@ -5197,9 +6092,14 @@ def _zone_admits(answer: DnsAnswer, zone: AuthZone, address: bytes) -> bool:
     return not (zone.subnets or zone.interfaces) or any(address_in(address, net.address, net.prefix) for net in subnets)
 
 
-def _zone_records(answer: DnsAnswer, zone: AuthZone, key: bytes, rrtype: int) -> list[LocalRecord]:
-    """Find what the zone has for a name and type; addresses are filtered by subnet."""
-    records = answer.state.local.find(key, rrtype)
+def _zone_records(answer: DnsAnswer, zone: AuthZone, key: bytes, rrtype: int, outside: bool) -> list[LocalRecord]:
+    """Find what the zone has for a name and type; for the outside addresses are filtered by subnet."""
+    local = answer.state.local
+    records = local.find(key, rrtype)
+    if not records and rrtype in (TYPE_A, TYPE_AAAA, TYPE_ANY):
+        records = synth_records(local.synth, key, rrtype)
+    if not outside:
+        return records
     return [rr for rr in records if rr.rrtype not in (TYPE_A, TYPE_AAAA) or _zone_admits(answer, zone, rr.rdata)]
 
 
@@ -5221,9 +6121,9 @@ def _zone_soa(answer: DnsAnswer, zone: AuthZone) -> bytes:
     soa = config.auth_soa
     serial = soa.serial if soa is not None and soa.serial else answer.state.serial
     master = soa.hostmaster if soa is not None and soa.hostmaster else b"\x0ahostmaster" + server
-    refresh, retry, expiry = (
-        (soa.refresh, soa.retry, soa.expiry) if soa is not None else (SOA_REFRESH, SOA_RETRY, SOA_EXPIRE)
-    )
+    refresh = soa.refresh if soa is not None and soa.refresh is not None else SOA_REFRESH
+    retry = soa.retry if soa is not None and soa.retry is not None else SOA_RETRY
+    expiry = soa.expiry if soa is not None and soa.expiry is not None else SOA_EXPIRE
     return rdata_soa(server, master, serial, refresh, retry, expiry, config.auth_ttl)
 
 
@@ -5243,38 +6143,68 @@ def _answer_authority(answer: DnsAnswer) -> bool:
         return False
     if outside:
         answer.ra, answer.lasting = False, False
-        if query.rrclass != CLASS_IN:
-            return answer.refuse(REFUSED)
-    if query.rrtype == TYPE_PTR and (reverse := dns_reverse_address(query.key)) is not None and reverse[1]:
-        return _authority_pointer(answer, reverse[0], outside)
+        if query.rrclass != CLASS_IN or not query.key.endswith(b"\4arpa\0") or not _authority_reverse(answer):
+            zone = _zone_of(answer, query.key) if query.rrclass == CLASS_IN else None
+            if zone is None:
+                return answer.refuse(REFUSED, EDE_NOT_AUTHORITATIVE, "reply")
+            _authority_name(answer, zone, outside)
+        return True
     zone = _zone_of(answer, query.key)
-    if zone is None or (not outside and query.rrtype == TYPE_DS and query.key == zone.domain.lower()):
-        return answer.refuse(REFUSED) if outside else False
+    if zone is None or (query.rrtype == TYPE_DS and query.key == zone.domain.lower()):
+        return False
     _authority_name(answer, zone, outside)
     return True
 
 
-def _authority_pointer(answer: DnsAnswer, address: bytes, outside: bool) -> bool:
-    zones = [
-        z for z in answer.state.config.auth_zone if (z.subnets or z.interfaces) and _zone_admits(answer, z, address)
-    ]
-    if not zones:
-        return answer.refuse(REFUSED) if outside else False
-    local = answer.state.local
-    found = local.interface_reverse.get(address) or local.find_reverse(address)
-    zone = zones[0]
-    if found is not None and any(dns_name_under(found.rdata.lower(), one.domain.lower()) for one in zones):
-        _authority_add(answer, answer.query.name, [found])
-    elif found is not None and dns_name_labels(found.rdata) == 1:
-        _authority_add(
-            answer, answer.query.name, [LocalRecord(TYPE_PTR, found.rdata[:-1] + zone.domain, None, found.source)]
-        )
-    elif not outside:
-        return False
-    else:
-        answer.rcode = NXDOMAIN
-    _authority_close(answer, zone, outside, reverse=True)
-    return True
+def _reverse_zone(net: Network) -> bytes:
+    """Name the reverse zone of a subnet, at the octet or nibble boundary above it."""
+    name = dns_reverse_name(net.address)
+    if len(net.address) == 4:
+        for _ in range(4 - net.prefix // 8):
+            name = name[1 + name[0] :]
+        return name
+    return name[2 * (32 - net.prefix // 4) :]
+
+
+def _authority_reverse(answer: DnsAnswer) -> bool:
+    """Answer below the reverse zones of the zones' subnets; False outside of them."""
+    query, local = answer.query, answer.state.local
+    for zone in answer.state.config.auth_zone:
+        for net in _zone_subnets(answer, zone):
+            origin = _reverse_zone(net)
+            if not dns_name_under(query.key, origin):
+                continue
+            reverse = dns_reverse_address(query.key)
+            found = None
+            if (
+                query.rrtype == TYPE_PTR
+                and reverse is not None
+                and reverse[1]
+                and _zone_admits(answer, zone, reverse[0])
+            ):
+                found = _zone_pointer(local, zone, reverse[0])
+            if found is not None:
+                _authority_add(answer, query.name, [found])
+            elif query.key == origin:
+                _authority_apex(answer, zone, query.name, reverse=True)
+            else:
+                answer.rcode = NXDOMAIN
+            _authority_close(answer, zone, origin, reverse=True)
+            return True
+    return False
+
+
+def _zone_pointer(local: LocalData, zone: AuthZone, address: bytes) -> LocalRecord | None:
+    """Find the PTR of an address whose name is in `zone`."""
+    made = next(filter(None, (synth_address_name(rule, address) for rule in local.synth)), None)
+    for found in (
+        local.interface_reverse.get(address),
+        local.find_reverse(address),
+        LocalRecord(TYPE_PTR, made, None, "config") if made is not None else None,
+    ):
+        if found is not None and dns_name_under(found.rdata.lower(), zone.domain.lower()):
+            return found
+    return None
 
 
 def _authority_name(answer: DnsAnswer, zone: AuthZone, outside: bool) -> None:
@@ -5284,29 +6214,33 @@ def _authority_name(answer: DnsAnswer, zone: AuthZone, outside: bool) -> None:
     for _ in range(DNS_CHAIN_MAX):
         if key == zone.domain.lower():
             _authority_apex(answer, zone, name)
-        records = _zone_records(answer, zone, key, query.rrtype)
+        records = _zone_records(answer, zone, key, query.rrtype, outside) if query.rrtype != TYPE_CNAME else []
         if records:
             _authority_add(answer, name, records)
             break
-        target = _zone_alias(answer, zone, key) if query.rrtype != TYPE_CNAME else None
-        if target is None or not dns_name_under(target.lower(), zone.domain.lower()):
-            if target is not None:
-                _authority_add(answer, name, [LocalRecord(TYPE_CNAME, target, None, "config")])
+        target = _zone_alias(answer, zone, key)
+        if target is not None:
+            _authority_add(answer, name, [LocalRecord(TYPE_CNAME, target, None, "config")])
+        if target is None or query.rrtype == TYPE_CNAME or not dns_name_under(target.lower(), zone.domain.lower()):
             break
-        _authority_add(answer, name, [LocalRecord(TYPE_CNAME, target, None, "config")])
         name, key = target, target.lower()
     if not answer.records and key != zone.domain.lower() and not answer.state.local.exists(key):
         answer.rcode = NXDOMAIN
-    _authority_close(answer, zone, outside)
+    if outside:
+        _authority_close(answer, zone, zone.domain)
+        return
+    answer.outcome = "reply"
+    if not answer.records:
+        answer.say("auth", query.name, negative_text(answer.rcode == NXDOMAIN, query.rrtype))
 
 
-def _authority_apex(answer: DnsAnswer, zone: AuthZone, name: bytes) -> None:
+def _authority_apex(answer: DnsAnswer, zone: AuthZone, name: bytes, reverse: bool = False) -> None:
     ttl, rrtype = answer.state.config.auth_ttl, answer.query.rrtype
     if rrtype in (TYPE_SOA, TYPE_ANY, TYPE_AXFR):
         answer.records.append((name, TYPE_SOA, ttl, _zone_soa(answer, zone)))
         answer.say("auth", name, "<SOA>")
     if rrtype in (TYPE_NS, TYPE_ANY, TYPE_AXFR):
-        for server in _zone_servers(answer, False):
+        for server in _zone_servers(answer, reverse):
             answer.records.append((name, TYPE_NS, ttl, server))
             answer.say("auth", name, "<NS>")
 
@@ -5319,20 +6253,16 @@ def _authority_add(answer: DnsAnswer, name: bytes, records: Sequence[LocalRecord
             answer.say("auth", name, text)
 
 
-def _authority_close(answer: DnsAnswer, zone: AuthZone, outside: bool, reverse: bool = False) -> None:
-    """Finish an authoritative answer: SOA below a negative one, NS below a positive one, nothing in local mode."""
+def _authority_close(answer: DnsAnswer, zone: AuthZone, origin: bytes, reverse: bool = False) -> None:
+    """Finish an authoritative answer: SOA of `origin` below a negative one, NS below a positive one."""
     answer.outcome = "reply"
-    if not answer.records:
-        answer.say("auth", answer.query.name, negative_text(answer.rcode == NXDOMAIN, answer.query.rrtype))
-    if not outside:
-        answer.aa = False
-        return
     ttl = answer.state.config.auth_ttl
     if not answer.records:
-        answer.authority.append((zone.domain, TYPE_SOA, ttl, _zone_soa(answer, zone)))
+        answer.say("auth", answer.query.name, negative_text(answer.rcode == NXDOMAIN, answer.query.rrtype))
+        answer.authority.append((origin, TYPE_SOA, ttl, _zone_soa(answer, zone)))
     elif answer.query.rrtype not in (TYPE_NS, TYPE_ANY, TYPE_AXFR):
         for server in _zone_servers(answer, reverse):
-            answer.authority.append((zone.domain, TYPE_NS, ttl, server))
+            answer.authority.append((origin, TYPE_NS, ttl, server))
 
 
 def _answer_transfer(answer: DnsAnswer) -> bool:
@@ -5355,9 +6285,9 @@ def _answer_transfer(answer: DnsAnswer) -> bool:
     answer.ra, answer.lasting, answer.outcome = False, False, "reply"
     _authority_apex(answer, zone, zone.domain)
     local = answer.state.local
-    for key in [*local.names, *local.interface_names]:
+    for key in dict.fromkeys([*local.names, *local.interface_names]):
         if dns_name_under(key, zone.domain.lower()):
-            _authority_add(answer, key, _zone_records(answer, zone, key, TYPE_ANY))
+            _authority_add(answer, key, _zone_records(answer, zone, key, TYPE_ANY, True))
     answer.records.append((zone.domain, TYPE_SOA, config.auth_ttl, _zone_soa(answer, zone)))
     return True
 
@@ -5508,7 +6438,7 @@ class DnsReply:
             and not query.flags & FLAG_CD
             and not query.do
             and not message.flags & FLAG_TC
-            and bool(message.flags & FLAG_RA)
+            and (bool(message.flags & FLAG_RA) or bool(message.answers))
             and cacheable_query(query, state.config)
         )
 
@@ -5518,6 +6448,13 @@ class DnsReply:
         message.answers, message.authority, message.additional = [], [], []
         self.flags = self.flags & ~15 | rcode
         self.rebuild, self.ede = True, ede
+        if rcode == NOERROR:
+            self.explain()
+
+    def explain(self) -> None:
+        """Put a SOA of our own below an answer that we have emptied, so that clients can believe it."""
+        name, ttl = self.query.name, self.state.config.local_ttl
+        self.message.authority = [DnsRecord(name, TYPE_SOA, ttl, own_soa(name, self.state))]
 
     def say(self, name: bytes, value: str, source: str = "reply") -> None:
         """Note a line for the query log."""
@@ -5566,7 +6503,8 @@ class DnsReply:
             if self.ede >= 0:
                 options.append((EDNS_EDE, self.ede.to_bytes(2, "big")))
         high = theirs.ttl >> 24 if theirs is not None else 0
-        return edns_pack(self.state.udp_max, query.do, options, high)
+        do = bool(theirs.ttl & EDNS_DO) if theirs is not None else query.do
+        return edns_pack(self.state.udp_max, do, options, high)
 
 
 def _review_subnet(reply: DnsReply) -> None:
@@ -5614,7 +6552,7 @@ def _bogus(reply: DnsReply, rr: DnsRecord) -> None:
         ttl = cache_ttl(rr.ttl, reply.state.config)
         reply.state.cache.put([CacheEntry(name, reply.query.rrtype, CACHE_NXDOMAIN, (), ttl, reply.now)], reply.now)
     reply.cacheable = False
-    reply.say(name, "NXDOMAIN")
+    reply.say(name, "NXDOMAIN", "config")
 
 
 def _review_alias(reply: DnsReply) -> None:
@@ -5635,6 +6573,7 @@ def _review_alias(reply: DnsReply) -> None:
                 )
                 rr.rdata = (translated & 0xFFFFFFFF).to_bytes(4, "big")
                 reply.rebuild = True
+                reply.flags &= ~FLAG_AA
                 break
 
 
@@ -5651,9 +6590,9 @@ def _review_rebind(reply: DnsReply) -> None:
             and rr.rrclass == CLASS_IN
             and address_private(rr.rdata, not config.rebind_localhost_ok)
         ):
-            reply.state.log.complain(
-                ("rebind", query.key), f"possible DNS-rebind attack detected: {dns_name_log(query.key)}"
-            )
+            owner = rr.name.lower()
+            reply.state.log.complain(("rebind", owner), f"possible DNS-rebind attack detected: {dns_name_log(owner)}")
+            _chain(reply)  # for the log
             reply.empty(NOERROR, EDE_BLOCKED)
             reply.cacheable = False
             return
@@ -5698,16 +6637,18 @@ def _review_remember(reply: DnsReply) -> None:
         return
     if reply.flags & FLAG_TC and reply.state.log.queries:
         reply.texts.append("reply is truncated")
+        if not message.answers:
+            return
     if query.rrclass != CLASS_IN:
         return
     entries, end = _chain(reply)
     found = [
         rr for rr in message.answers if rr.rrtype == query.rrtype and rr.rrclass == CLASS_IN and rr.name.lower() == end
     ]
-    if found and query.rrtype != TYPE_CNAME:
+    if found and query.rrtype not in (TYPE_CNAME, TYPE_ANY):
         _log_records(reply, end, found)
         kept = query.rrtype in _ALWAYS_CACHED or query.rrtype in config.cache_rr or TYPE_ANY in config.cache_rr
-        if kept and query.rrtype != TYPE_ANY:
+        if kept:
             ttl = cache_ttl(min(rr.ttl for rr in found), config)
             rdatas = tuple(dict.fromkeys(rr.rdata for rr in found))
             entries.append(CacheEntry(end, query.rrtype, CACHE_DATA, rdatas, ttl, reply.now))
@@ -5723,7 +6664,7 @@ def _chain(reply: DnsReply) -> tuple[list[CacheEntry], bytes]:
     end = query.key
     if query.rrtype in (TYPE_CNAME, TYPE_ANY):
         for rr in reply.message.answers:
-            _log_records(reply, rr.name.lower(), [rr])
+            reply.say(rr.name.lower(), f"<{rr_type_name(rr.rrtype)}>")
         return entries, end
     aliases = {
         rr.name.lower(): rr for rr in reply.message.answers if rr.rrtype == TYPE_CNAME and rr.rrclass == CLASS_IN
@@ -5798,9 +6739,11 @@ def _review_filters(reply: DnsReply) -> None:
         return
     message.answers = kept
     reply.rebuild, reply.ede = True, EDE_FILTERED
+    if not kept and not any(rr.rrtype == TYPE_SOA for rr in message.authority):
+        reply.explain()
     if query.rrtype in filters:
         reply.texts = []
-        reply.say(query.key, negative_text(False, query.rrtype), "config")
+        reply.say(query.key, "NODATA", "config")
 
 
 def _review_ttl(reply: DnsReply) -> None:
@@ -6046,6 +6989,20 @@ def netlink_monitor() -> socket.socket | None:
 # --- who holds a port ---
 
 
+def _links_of(pid: str) -> set[str]:
+    """Read what the descriptors of a process point to; descriptors and processes may vanish meanwhile."""
+    out = set()
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                out.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+            except OSError:
+                continue
+    except OSError:
+        pass
+    return out
+
+
 def port_holder(port: int, tcp: bool) -> str:
     """Name the processes that hold a local port, as far as /proc tells: "held by named (pid 612)"."""
     inodes = set()
@@ -6058,13 +7015,12 @@ def port_holder(port: int, tcp: bool) -> str:
         inodes |= {row[9] for row in rows if int(row[1].rpartition(":")[2], 16) == port and (not tcp or row[3] == "0A")}
     holders = []
     for pid in filter(str.isdigit, os.listdir("/proc") if inodes else ()):
-        try:
-            held = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-        except OSError:
-            continue
-        if any(f"socket:[{inode}]" in held for inode in inodes):
-            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-                holders.append(f"{file.read().strip()} (pid {pid})")
+        if any(f"socket:[{inode}]" in _links_of(pid) for inode in inodes):
+            try:
+                with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+                    holders.append(f"{file.read().strip()} (pid {pid})")
+            except OSError:  # it has ended meanwhile
+                continue
     return f"held by {', '.join(holders)}" if holders else ""
 
 
@@ -6094,7 +7050,7 @@ class FileSink:
 
     def own(self, uid: int, gid: int) -> None:
         """Give the file to the account that the daemon runs as."""
-        if self._fd > 2:
+        if self._fd > 2 and stat.S_ISREG(os.fstat(self._fd).st_mode):
             os.fchown(self._fd, uid, -1)
             if gid == 0:
                 os.fchmod(self._fd, 0o660)
@@ -6386,7 +7342,7 @@ class UpstreamExchange:
             state.metrics.unanswered += 1
             answer.refuse(REFUSED)
             answer.lasting = False
-            return answer.finish()[0]
+            return answer.finish(False)[0]
         if everyone is None:
             return None
         servers = group.usable() if everyone else group.first(now, state.config.strict_order, state.config.all_servers)
@@ -6394,7 +7350,7 @@ class UpstreamExchange:
             self._forget(pending)
             answer.refuse(REFUSED, EDE_NETWORK)
             answer.lasting = False
-            return answer.finish()[0]
+            return answer.finish(False)[0]
         return None
 
     def refresh(self, entry: CacheEntry, state: DnsState) -> None:
@@ -6811,7 +7767,7 @@ class UpstreamExchange:
             server = group.next(asked, time.monotonic(), state.config.strict_order)
         if best is None:
             answer.refuse(REFUSED, EDE_NETWORK)
-            return answer.finish()[0]
+            return answer.finish(False)[0]
         record_.put(best.texts, reply_failed(best))
         return best.pack(query, True)
 
@@ -7098,9 +8054,8 @@ class DnsService:
         answer = dns_answer(query, client, state, now)
         record_ = query_log(state, query, client, next(self._serial)) if state.log.queries else QUERY_LOG_SILENT
         for entry in answer.refresh:
-            if not entry.refreshing:
-                entry.refreshing = True
-                self.exchange.refresh(entry, state)
+            entry.asked_again = int(now)
+            self.exchange.refresh(entry, state)
         if answer.outcome == "forward":
             return self.exchange.ask_tcp(answer, record_) if client.tcp else self.exchange.ask(answer, record_)
         if answer.outcome == "silence":
@@ -7111,9 +8066,10 @@ class DnsService:
             state.metrics.stale += 1
         else:
             state.metrics.local += 1
-        variants = answer.finish()
+        keep = answer.lasting and not client.tcp and not client.auth and self._worth_keeping(query)
+        variants = answer.finish(keep)
         record_.put(answer.texts, bool(answer.rcode) or not answer.records)
-        if answer.lasting and not client.tcp and not client.auth and self._worth_keeping(query):
+        if keep:
             first = f"query[{rr_type_name(query.rrtype)}] {dns_name_log(query.name)}"
             kept = WireAnswer(variants, int(now), answer.until, tuple(answer.entries), (first, *answer.texts))
             state.answers.store(query.wire[2:], kept, generation)

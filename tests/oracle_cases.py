@@ -10,7 +10,9 @@ A question is one line: `NAME TYPE [words]`.  Words:
 
 `sleep SECONDS` waits; `raw NAME` sends a packet of RAW.  After ` ! ` stands an
 expected difference: the words that ours may answer (an rcode, SILENCE, ANY for
-whatever it likes), then a colon and the reason.
+whatever it likes), then a colon and the reason.  Words like `~log` name what is
+not compared while the rest is: log, upstream, answer, answer_TTL, flags, EDE,
+EDNS_size, EDNS_flags, authority, additional.
 """
 
 from __future__ import annotations
@@ -378,10 +380,10 @@ n.lan NAPTR
 n2.lan NAPTR
 n.lan ANY
 caa.lan CAA
-caa.lan A
+caa.lan A ! NOERROR : dnsmasq forgets that the name exists
 rr.lan HTTPS
 rr2.lan SPF
-rr.lan A
+rr.lan A ! NOERROR : dnsmasq forgets that the name exists
 rr.lan ANY
 T.LAN TXT edns=1232
 """,
@@ -710,9 +712,9 @@ ip-10-7-7-300.syn.lan A
 9.7.7.10.in-addr.arpa PTR
 5.8.8.10.in-addr.arpa PTR
 25.8.8.10.in-addr.arpa PTR
-v6-fd00-9--5.six.lan AAAA
-v6-fd00-9--5.six.lan A
-5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.9.0.0.0.0.0.d.f.ip6.arpa PTR
+v6-fd00-9--5.six.lan AAAA ! NOERROR NXDOMAIN : 2.93 writes such names out in full
+v6-fd00-9--5.six.lan A ! NOERROR NXDOMAIN : 2.93 writes such names out in full
+5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.9.0.0.0.0.0.d.f.ip6.arpa PTR ! NOERROR : written out in full by 2.93
 n3.num.lan A
 n30.num.lan A
 13.9.9.10.in-addr.arpa PTR
@@ -729,17 +731,18 @@ a.example.com A *3
 two.example.com A *3
 six.example.com AAAA *2
 a.example.com AAAA *2
-a.example.com TXT *2
+a.example.com TXT
+a.example.com TXT ! ~upstream ~log : 2.90 caches NODATA of addresses only
 c1.example.com A *2
 c2.example.com A
 c1.example.com AAAA *2
-c1.example.com CNAME
+c1.example.com CNAME ! ~flags : dnsmasq sets AA on a cached alias that is asked for as such
 cx.example.com A *2
 cother.example.com A *2
 b.example.net A
 1.0.18.198.in-addr.arpa PTR *2
 1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.4.2.ip6.arpa PTR *2
-dname.example.com PTR *2
+dname.example.com PTR *2 ! ~upstream ~log : 2.93 caches such records, 2.90 logs them oddly
 _sip._tcp.example.com SRV *2
 _two._tcp.example.com SRV *2
 mx.example.com MX *2
@@ -750,15 +753,15 @@ nothere.example.com TXT
 nothere.other.test A *2
 empty.other.test MX
 zero.example.com A *2
-a.example.com ANY *2
+a.example.com ANY *2 ! ~log : how records of ANY are shown
 A.EXAMPLE.com A
 UPPER.example.com A *2
 upper.example.com A
 a.example.com A edns=1232
 a.example.com A do
-a.example.com A rd0
 a.example.com A cd
 a.example.com A ad
+a.example.com A rd0 ! ~answer_TTL ~upstream ~log : dnsmasq forwards what it has when RD is clear
 caa.example.com CAA *2
 https.example.com HTTPS *2
 naptr.example.com NAPTR
@@ -773,7 +776,6 @@ localhost A
 a.example.com A tcp
 a.example.com A
 two.example.com A tcp
-c1.example.com A tcp
 c1.example.com A tcp
 nothere.example.com A tcp
 big.example.com TXT tcp
@@ -791,7 +793,7 @@ txt.example.com TXT *2
 https.example.com HTTPS *2
 caa.example.com CAA *2
 naptr.example.com NAPTR *2
-big.example.com TXT *2
+big.example.com TXT *2 ! NOERROR : 2.93 sends a client no more than it can take, 2.90 does
 big.example.com TXT tcp
 """,
     ),
@@ -940,7 +942,7 @@ server TXT class=CH
 version.bind A class=CH
 cachesize.bind ANY class=CH
 a.example.com A class=CH
-cachesize.bind TXT
+cachesize.bind TXT ! NOERROR NXDOMAIN : the name is known in another class only
 CacheSize.Bind TXT class=CH
 cachesize.bind TXT class=CH edns=1232
 foo.bind TXT class=CH ! NOTIMP NXDOMAIN REFUSED : 2.93 forwards it by mistake, 2.90 says NOTIMP
@@ -951,8 +953,8 @@ a.example.com A class=ANY
         "no-ident",
         ALONE + "no-ident\n",
         """
-version.bind TXT class=CH
-cachesize.bind TXT class=CH
+version.bind TXT class=CH ! NXDOMAIN : 2.93 forwards it
+cachesize.bind TXT class=CH ! NXDOMAIN : 2.93 forwards it
 """,
     ),
     OracleCase(
@@ -970,7 +972,7 @@ alias1.example.com A tcp
         LOCAL + "localise-queries\n",
         """
 near A
-near A to=127.0.0.2
+near A to=127.0.0.2 ! NOERROR : an address of the subnet that no interface has
 multi A
 near ANY
 host1 A
@@ -1081,8 +1083,8 @@ single TXT
         "EDNS sizes and truncation",
         ALONE,
         """
-big.example.com TXT
-big.example.com TXT edns=512
+big.example.com TXT ! NOERROR : 2.93 sends a client no more than it can take, 2.90 does
+big.example.com TXT edns=512 ! NOERROR : 2.93 sends a client no more than it can take, 2.90 does
 big.example.com TXT edns=1232
 big.example.com TXT edns=4096
 big.example.com TXT tcp
@@ -1103,7 +1105,7 @@ a.example.com A edns=1232 opt=10:0102030405060708
         "edns-packet-max",
         ALONE + "edns-packet-max=600\n",
         """
-big.example.com TXT edns=4096
+big.example.com TXT edns=4096 ! NOERROR : 2.93 sends a client no more than it can take, 2.90 does
 a.example.com A edns=4096
 host-unknown.example.com A edns=4096
 a.example.com A
@@ -1127,12 +1129,12 @@ few A
 servfail.example.com A
 servfail.example.com A edns=1232
 refused.example.com A
-formerr.example.com A
+formerr.example.com A ! ~log : 2.93 names the error, 2.90 gives its number
 notimp.example.com A
-nora.example.com A *2
+nora.example.com A *2 ! ~log ~upstream : 2.93 does not cache the answer of a server that does not recurse
 aa.example.com A *2
 ad.example.com A
-noopt.example.com A edns=1232
+noopt.example.com A edns=1232 ! ~EDNS_size : RFC 6891 s.7 wants an OPT in the answer
 ede.example.com A edns=1232
 lie.example.com A wait=0.6
 wrongid.example.com A wait=0.6
@@ -1181,7 +1183,7 @@ host1 IXFR
 host1 MAILB
 mailb.example.com MAILB
 host1 MAILA
-a.example.com TYPE0
+a.example.com TYPE0 ! ~log : 2.93 writes type=0
 a.example.com TYPE65280
 a.example.com TYPE65535
 a.example.com OPT
@@ -1293,7 +1295,7 @@ a.example.com A edns=1232
         """
 a.example.com A
 bogus.example.com A
-servfail.example.com A
+servfail.example.com A wait=1 ! SERVFAIL : 2.90 stays silent when all fail
 """,
     ),
     OracleCase(

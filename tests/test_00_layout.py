@@ -251,12 +251,16 @@ def read_source(text: str) -> Source:
         tree = ast.parse(text)
         sections = find_sections(text)
         home: dict[str, list[int]] = {}
+        typed: dict[str, list[int]] = {}
+        blocks = {id(inner) for node in tree.body if is_type_checking(node) for inner in ast.walk(node)}
         for node in own_nodes(list(tree.body)):
             for name in _targets(node):
-                numbers = home.setdefault(name, [])
+                numbers = (typed if id(node) in blocks else home).setdefault(name, [])
                 number = section_at(sections, node.lineno)
                 if number not in numbers:
                     numbers.append(number)
+        # A name that only the type checker sees in the head may have its real home below.
+        home = {**typed, **home}
         _CACHE[text] = Source(text, tree, sections, home, References(tree).found)
     return _CACHE[text]
 

@@ -119,7 +119,7 @@ def test_accepted_command_lines(arguments: list[str]) -> None:
         (["junk"], 1, "junk found in command line"),
         (["--test", "-C", "/dev/null", "--", "junk"], 1, "junk found in command line"),
         (["--nosuchoption"], 1, "bad command line options"),
-        (["-p"], 1, "bad command line options"),
+        (["-p"], 1, ""),
         (["-p", "70000", "--test", "-C", "/dev/null"], 1, ""),
         (["--bogus-priv=1", "--test", "-C", "/dev/null"], 1, ""),
         (["-p", "5", "-p", "6", "--test", "-C", "/dev/null"], 1, "illegal repeated flag"),
@@ -252,11 +252,19 @@ def test_interrupt(make: MakeDaemon) -> None:
 
 
 @UNLIKE_REAL
-@pytest.mark.parametrize("delay", [0.05, 0.08, 0.12, 0.16, 0.2])
-def test_early_signals_do_not_kill(delay: float, make: MakeDaemon) -> None:
+def test_early_signals_do_not_kill(make: MakeDaemon) -> None:
+    """From the moment that it minds HUP, long before it serves, HUP and INT do no harm."""
     daemon = make().spawn()
-    time.sleep(delay)
-    daemon.signal(signal.SIGHUP)
+    status = pathlib.Path(f"/proc/{daemon.pid}/status")
+
+    def minds() -> bool:
+        masks = re.findall(r"^Sig(?:Ign|Cgt):\t(\w+)$", status.read_text(), re.M)
+        return all(sum(int(mask, 16) for mask in masks) & 1 << number - 1 for number in (signal.SIGHUP, signal.SIGINT))
+
+    wait_until(minds, what="signal handlers")
+    for number in [signal.SIGHUP, signal.SIGINT] * 50:
+        daemon.signal(number)
+        time.sleep(0.005)
     daemon.wait_ready()
     assert daemon.ask("rec.test").rdatas() == ["10.1.2.3"]
 
@@ -266,18 +274,21 @@ def test_debug_mode_writes_to_stderr_and_no_pid_file(make: MakeDaemon) -> None:
     daemon.ask("rec.test")
     wait_until(lambda: "dnsmasq: config rec.test is 10.1.2.3\n" in daemon.stderr(), 3, "the line")
     assert not (daemon.directory / "pid").exists()
-    assert re.search(r"^dnsmasq: started, version \S+ cachesize 150$", daemon.stderr(), re.M)
+    wait_until(lambda: re.search(r"^dnsmasq: started, version \S+ cachesize 150$", daemon.stderr(), re.M), 3, "it")
 
 
 def test_log_to_stderr_has_no_time_in_the_foreground(make: MakeDaemon) -> None:
     daemon = make("pid-file=\nuser=root\nlog-facility=-\n" + ALONE + REC, defaults=False).start()
-    assert re.match(r"dnsmasq\[\d+\]: started, version", daemon.stderr())
+    wait_until(lambda: re.match(r"dnsmasq\[\d+\]: \S", daemon.stderr()), 3, "a line")
+    wait_until(lambda: re.search(r"^dnsmasq\[\d+\]: started, version", daemon.stderr(), re.M), 3, "the line")
 
 
 def test_start_up_lines(make: MakeDaemon) -> None:
     conf = "server=/a.b/192.0.2.1\nserver=/c.d/#\nlocal=/e.f/\naddress=/g.h/1.2.3.4\nserver=//192.0.2.2\n"
     conf += "server=192.0.2.3#77\nserver=192.0.2.4@lo\nlocal-service\naddn-hosts=$DIR/hosts\naddn-hosts=$DIR/none\n"
     daemon = make(ALONE + conf, files={"hosts": "10.0.0.1 a b c\nbad x\n10.0.0.2 " + "d" * 64 + "\n"}).start()
+    daemon.wait_log("read .*hosts")
+    time.sleep(0.2)
     lines = [re.sub(r"^.*?\]: ", "", line).rstrip() for line in daemon.log().splitlines()]
     for line in (
         "using nameserver 192.0.2.1#53 for domain a.b",
@@ -364,7 +375,7 @@ def test_missing_things_are_not_the_end(conf: str, make: MakeDaemon) -> None:
     (daemon.directory / "dangling").symlink_to(daemon.directory / "nowhere")
     daemon.start()
     assert daemon.ask("rec.test").rdatas() == ["10.1.2.3"]
-    assert re.search(r"nosuch0|resolv|dangling|none", daemon.log())
+    daemon.wait_log(r"nosuch0|resolv\.conf|dangling|none")
 
 
 # -- reloading -------------------------------------------------------------------
@@ -452,7 +463,8 @@ def _unseen(result_of: Callable[[str], dnswire.DnsMessage | None], seconds: floa
 @UNLIKE_REAL
 @pytest.mark.parametrize("way", ["emptied", "removed", "half written"])
 def test_a_resolver_file_in_trouble_fails_no_query(way: str, make: MakeDaemon) -> None:
-    need(_port_53_is_free(), "a free port 53")
+    if not _port_53_is_free():
+        pytest.skip("port 53 of 127.0.0.1 and 127.0.0.2 is not free")
     first = MockUpstream(any_address, "127.0.0.1", port=53)
     with first, MockUpstream(any_address, "127.0.0.2", port=53) as second:
         daemon = make("no-hosts\nresolv-file=$DIR/resolv\n", files={"resolv": "nameserver 127.0.0.1\n"}).start()
@@ -533,7 +545,7 @@ def test_noerror_beats_servfail(make: MakeDaemon) -> None:
 def test_identical_questions_are_asked_once(make: MakeDaemon) -> None:
     def slow(question: dnswire.DnsQuestion, query: dnswire.DnsMessage) -> MockReply:
         reply = any_address(question, query)
-        reply.delay = 0.4
+        reply.delay = 0.1
         return reply
 
     with MockUpstream(slow) as up:

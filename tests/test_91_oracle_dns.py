@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -30,6 +31,10 @@ class Question:
     sleep: float = 0.0
     allowed: tuple[str, ...] = ()
     reason: str = ""
+
+    def ignored(self) -> tuple[str, ...]:
+        """The starts of complaints that are expected: the words after `~`."""
+        return tuple(word[1:].replace("_", " ") for word in self.allowed if word.startswith("~"))
 
 
 def _one_question(line: str) -> Iterator[Question]:
@@ -129,11 +134,14 @@ class Side:
         return [self.normal(line) for line in new]
 
     def normal(self, line: str) -> str:
-        """A log line without what two runs cannot have in common."""
+        """A log line without what two runs cannot have in common.
+
+        Upper case goes too: 2.93 logs names in lower case, 2.90 as they came.
+        """
         line = re.sub(r"^\w{3} [ \d]\d [\d:]{8} dnsmasq\[\d+\]: ", "", line)
         line = line.replace(self.up.address, "UP").replace(self.two.address, "TWO")
         line = line.replace(str(self.daemon.directory), "DIR")
-        return re.sub(r"^((?:UDP |TCP )?\d+ \S+)/\d+ ", r"\1/PORT ", line)
+        return re.sub(r"^((?:UDP |TCP )?\d+ \S+)/\d+ ", r"\1/PORT ", line).lower()
 
 
 @pytest.fixture
@@ -174,6 +182,7 @@ def ask_raw(side: Side, question: Question) -> bytes | None:
         # servers.bind tells ports; both sides' are made the same (all have five digits).
         for upstream, shown in ((side.up, b"127.0.0.1#11111"), (side.two, b"127.0.0.1#22222")):
             reply = reply.replace(upstream.address.encode(), shown)
+        reply = re.sub(rb"dnsmasq-2\.\d\d", b"dnsmasq-2.xx", reply)
     return reply
 
 
@@ -196,14 +205,27 @@ def outcome(reply: DnsMessage | str | None) -> str:
     return dnswire.RCODES.get(int(reply.rpartition(" ")[2][7], 16), "?")
 
 
+NAME_TYPES = {"CNAME", "PTR", "NS", "MX", "SRV", "SOA"}
+
+
+def _data(item: DnsRecord) -> str:
+    """The data, names in lower case: compression may change their case."""
+    return item.rdata.lower() if item.rtype in NAME_TYPES else item.rdata
+
+
 def shape(records: list[DnsRecord]) -> list[tuple[str, str, str, str]]:
     """Aliases in their order, then the rest sorted: dnsmasq rotates."""
-    rows = [(item.name.lower(), item.rtype, item.klass, item.rdata) for item in records]
+    rows = [(item.name.lower(), item.rtype, item.klass, _data(item)) for item in records]
     return [row for row in rows if row[1] == "CNAME"] + sorted(row for row in rows if row[1] != "CNAME")
 
 
 def ttls(records: list[DnsRecord]) -> dict[tuple[str, str, str], int]:
-    return {(item.name.lower(), item.rtype, item.rdata): item.ttl for item in records}
+    return {(item.name.lower(), item.rtype, _data(item)): item.ttl for item in records}
+
+
+def _same_ttl(key: tuple[str, str, str], theirs: int, mine: int) -> bool:
+    """Within a second; a SOA may show the shorter life that RFC 2308 s.3 gives a negative answer."""
+    return abs(theirs - mine) <= 1 or (key[1] == "SOA" and mine <= theirs)
 
 
 def own_soa(real: DnsMessage, ours: DnsMessage) -> bool:
@@ -234,17 +256,15 @@ def differences(real: DnsMessage, ours: DnsMessage) -> list[str]:
         compare(section, shape(left), shape(right))
         if shape(left) == shape(right):
             theirs, mine = ttls(left), ttls(right)
-            compare(
-                f"{section} TTL",
-                *((theirs, mine) if any(abs(theirs[k] - mine[k]) > 1 for k in theirs) else (0, 0)),
-            )
+            if not all(_same_ttl(key, theirs[key], mine[key]) for key in theirs):
+                compare(f"{section} TTL", theirs, mine)
     return found
 
 
 def compare_question(question: Question, real: Side, ours: Side) -> list[str]:
     counts = real.seen(), ours.seen()
     left, right = read_reply(ask_raw(real, question)), read_reply(ask_raw(ours, question))
-    if question.allowed:
+    if question.allowed and not question.ignored():
         if OURS_KIND == "real":
             return []
         fine = "ANY" in question.allowed or outcome(right) in question.allowed
@@ -264,14 +284,14 @@ def compare_question(question: Question, real: Side, ours: Side) -> list[str]:
 def compare_logs(real: Side, ours: Side) -> list[str]:
     wanted = sorted(real.new_lines())
     got: list[str] = []
-    end = time.monotonic() + 1.0
+    end = time.monotonic() + 0.5
     while True:
         got += ours.new_lines()
         if sorted(got) == wanted:
             return []
         if time.monotonic() > end:
-            missing = [line for line in wanted if line not in got]
-            extra = [line for line in got if line not in wanted]
+            missing = sorted((Counter(wanted) - Counter(got)).elements())
+            extra = sorted((Counter(got) - Counter(wanted)).elements())
             return [f"log lines missing {missing}, extra {extra}"]
         time.sleep(0.02)
 
@@ -286,12 +306,14 @@ def test_same_answers(sides: tuple[Side, Side], request: pytest.FixtureRequest) 
             time.sleep(question.sleep)
             continue
         complaints = compare_question(question, real, ours)
-        if case.log and not question.allowed:
+        ignored = question.ignored()
+        if case.log and (not question.allowed or ignored and "log" not in ignored):
             complaints += compare_logs(real, ours)
         elif case.log:
             time.sleep(0.05)
             real.new_lines()
             ours.new_lines()
+        complaints = [complaint for complaint in complaints if not ignored or not complaint.startswith(ignored)]
         found += [f"{question.text}: {complaint}" for complaint in complaints]
     assert not found, "\n" + "\n".join(found)
 

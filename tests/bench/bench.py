@@ -1,0 +1,442 @@
+#!/usr/bin/env python3
+"""pydnsmasq beside the real dnsmasq, on loopback, in the same run.
+
+    tests/bench/bench.py [--seconds S] [--rounds N] [NAME ...]
+
+The two take turns within each round; medians of the rounds are compared.
+Ratios above 1 are good for queries per second, below 1 for everything else.
+CPU is that of the daemon alone, its children included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import py_compile
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import dnswire  # noqa: E402
+from harness import OURS_KIND, PROGRAM, REAL, Daemon, free_port, process_cpu_seconds, udp_raw  # noqa: E402
+
+SIDES = ("real", "ours")
+ALONE = "no-resolv\nno-hosts\n"
+NAMES = 2000
+
+
+@dataclass
+class Options:
+    """What the command line says."""
+
+    seconds: float = 3.0
+    rounds: int = 5
+    clients: int = 1
+    outstanding: int = 100
+    lines: int = 500_000
+    directory: pathlib.Path = pathlib.Path("/tmp")
+    python: tuple[str, ...] = ("python3",)
+
+
+@dataclass
+class Result:
+    """Figures of one bench: what -> side -> one value per round."""
+
+    name: str
+    values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    def add(self, what: str, side: str, value: float) -> None:
+        self.values.setdefault(what, {}).setdefault(side, []).append(value)
+
+    def medians(self) -> dict[str, dict[str, float]]:
+        return {what: {side: statistics.median(v) for side, v in sides.items()} for what, sides in self.values.items()}
+
+    def show(self) -> None:
+        print(f"\n{self.name}")
+        for what, sides in self.medians().items():
+            cells = "  ".join(f"{side} {value:>12,.2f}" for side, value in sides.items())
+            real, ours = sides.get("real"), sides.get("ours")
+            ratio = f"  ours/real {ours / real:6.2f}" if real and ours is not None else ""
+            spread = self.values[what].get("ours", [])
+            extent = f"  (ours {min(spread):,.2f} to {max(spread):,.2f})" if len(spread) > 1 else ""
+            print(f"  {what:<34} {cells}{ratio}{extent}", flush=True)
+
+
+# -- tools -----------------------------------------------------------------------
+
+
+def tree(pid: int) -> list[int]:
+    """The process and its living descendants."""
+    out, todo = [], [pid]
+    while todo:
+        one = todo.pop()
+        out.append(one)
+        with contextlib.suppress(OSError):
+            for task in pathlib.Path(f"/proc/{one}/task").iterdir():
+                todo += map(int, (task / "children").read_text().split())
+    return out
+
+
+def cpu_seconds(daemon: Daemon) -> float:
+    """CPU of the daemon, its children alive and its children gone."""
+    total = 0.0
+    for pid in tree(daemon.pid):
+        with contextlib.suppress(OSError):
+            total += process_cpu_seconds(pid)
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def memory(pid: int) -> dict[str, float]:
+    """Megabytes resident, and privately dirty where the kernel tells."""
+    out = {}
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    match = re.search(r"VmRSS:\s+(\d+)", text)
+    out["RSS MB"] = int(match[1]) / 1024 if match else 0.0
+    for name in ("smaps_rollup", "smaps"):
+        with contextlib.suppress(OSError):
+            text = pathlib.Path(f"/proc/{pid}/{name}").read_text()
+            out["private dirty MB"] = sum(map(int, re.findall(r"Private_Dirty:\s+(\d+)", text))) / 1024
+            break
+    return out
+
+
+@contextlib.contextmanager
+def daemons(options: Options, conf: str, upstream: Daemon | None = None) -> Iterator[dict[str, Daemon]]:
+    """Both programs with the same configuration, started."""
+    made: dict[str, Daemon] = {}
+    server = f"server=127.0.0.1#{upstream.port}\n" if upstream else ""
+    try:
+        for side in SIDES:
+            directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{side}-", dir=options.directory))
+            made[side] = Daemon(directory, ALONE + server + conf, kind=side, python=options.python).start(120)
+        yield made
+    finally:
+        for daemon in made.values():
+            daemon.stop()
+
+
+@contextlib.contextmanager
+def fast_upstream(options: Options) -> Iterator[Daemon]:
+    """The fastest answerer at hand: dnsmasq with one address for all names."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="up-", dir=options.directory))
+    conf = ALONE + "address=/#/198.18.0.1\nlocal-ttl=3600\n"
+    with Daemon(directory, conf, kind="real") as daemon:
+        yield daemon
+
+
+@dataclass
+class Run:
+    """What dnsperf tells."""
+
+    completed: int
+    lost: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        return self.completed / self.seconds if self.seconds else 0.0
+
+
+def dnsperf_start(options: Options, port: int, data: pathlib.Path, *more: str) -> subprocess.Popen[str]:
+    words = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(data), "-c", str(options.clients)]
+    words += ["-q", str(options.outstanding), "-t", "3", *more]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def dnsperf_end(process: subprocess.Popen[str]) -> Run:
+    output, _ = process.communicate(timeout=600)
+
+    def number(pattern: str) -> float:
+        match = re.search(pattern + r":\s+([\d.]+)", output)
+        if match is None:
+            raise RuntimeError(f"dnsperf said: {output[-600:]}")
+        return float(match[1])
+
+    return Run(int(number("Queries completed")), int(number("Queries lost")), number(r"Run time \(s\)"))
+
+
+def dnsperf(options: Options, port: int, data: pathlib.Path, *more: str) -> Run:
+    return dnsperf_end(dnsperf_start(options, port, data, *more))
+
+
+def write_names(path: pathlib.Path, names: list[str]) -> pathlib.Path:
+    path.write_text("".join(f"{name} A\n" for name in names))
+    return path
+
+
+def measure(options: Options, result: Result, side: str, daemon: Daemon, data: pathlib.Path, *more: str) -> None:
+    before = cpu_seconds(daemon)
+    run = dnsperf(options, daemon.port, data, *more)
+    cpu = cpu_seconds(daemon) - before
+    result.add("queries per second", side, run.rate)
+    result.add("CPU microseconds per query", side, cpu / max(run.completed, 1) * 1e6)
+    result.add("lost", side, run.lost)
+
+
+# -- the benches -----------------------------------------------------------------
+
+
+def cached_with(options: Options, result: Result, conf: str) -> None:
+    names = write_names(options.directory / "cached", [f"host{i}.cached.test" for i in range(NAMES)])
+    with fast_upstream(options) as upstream, daemons(options, "cache-size=10000\n" + conf, upstream) as made:
+        for daemon in made.values():
+            dnsperf(options, daemon.port, names, "-n", "2")
+        for _ in range(options.rounds):
+            for side in SIDES:
+                measure(options, result, side, made[side], names, "-l", str(options.seconds))
+                if "log-queries" in conf:
+                    os.truncate(made[side].log_path, 0)
+
+
+def bench_cached(options: Options, result: Result) -> None:
+    """cached answers over UDP, 2,000 names"""
+    cached_with(options, result, "")
+
+
+def bench_logged(options: Options, result: Result) -> None:
+    """cached answers over UDP with log-queries to a file"""
+    cached_with(options, result, "log-queries\n")
+
+
+def bench_hosts(options: Options, result: Result) -> None:
+    """answers from a hosts file over UDP, 2,000 names"""
+    hosts = options.directory / "hosts"
+    hosts.write_text("".join(f"10.0.{i >> 8}.{i & 255} host{i}.hosts.test\n" for i in range(NAMES)))
+    names = write_names(options.directory / "hostnames", [f"host{i}.hosts.test" for i in range(NAMES)])
+    with daemons(options, f"addn-hosts={hosts}\n") as made:
+        for _ in range(options.rounds):
+            for side in SIDES:
+                measure(options, result, side, made[side], names, "-l", str(options.seconds))
+
+
+def unseen(rng: random.Random, count: int) -> list[str]:
+    """Names that nobody asked for yet."""
+    return [f"{rng.getrandbits(48):012x}.unseen.test" for _ in range(count)]
+
+
+def bench_forward(options: Options, result: Result) -> None:
+    """forwarding of names never seen, fast upstream"""
+    # The default configuration: with a large cache dnsmasq's hash chains grow so
+    # long on names that are alike that it gets five times slower.
+    count, rng = int(options.seconds * 60_000), random.Random(2)
+    with fast_upstream(options) as upstream, daemons(options, "", upstream) as made:
+        for _ in range(options.rounds):
+            data = write_names(options.directory / "unseen", unseen(rng, count))
+            for side in SIDES:
+                measure(options, result, side, made[side], data, "-l", str(options.seconds), "-n", "1")
+
+
+def zipf_names(rng: random.Random, count: int) -> list[str]:
+    weights = [1 / (rank + 1) for rank in range(NAMES)]
+    return rng.choices([f"host{i}.cached.test" for i in range(NAMES)], weights, k=count)
+
+
+def bench_mixed(options: Options, result: Result) -> None:
+    """mixed load: Zipf hits, 10 % misses, 20 % EDNS, 5 % TCP"""
+    rng = random.Random(1)
+    total = int(options.seconds * 15_000)
+    parts: list[tuple[str, float, list[str]]] = [
+        ("plain", 0.75, []), ("edns", 0.20, ["-e"]), ("tcp", 0.05, ["-m", "tcp", "-c", "2", "-q", "2", "-t", "0.25"]),
+    ]  # fmt: skip
+    with fast_upstream(options) as upstream, daemons(options, "cache-size=10000\n", upstream) as made:
+        for _ in range(options.rounds):
+            files = []
+            for label, share, more in parts:
+                names = zipf_names(rng, int(total * share))
+                for index in rng.sample(range(len(names)), len(names) // 10):
+                    names[index] = unseen(rng, 1)[0]
+                files.append((write_names(options.directory / label, names), more))
+            for side in SIDES:
+                _mixed_run(options, result, side, made[side], files)
+
+
+def _mixed_run(
+    options: Options, result: Result, side: str, daemon: Daemon, files: list[tuple[pathlib.Path, list[str]]]
+) -> None:
+    before, began = cpu_seconds(daemon), time.monotonic()
+    running = [dnsperf_start(options, daemon.port, data, "-n", "1", *more) for data, more in files]
+    runs = [dnsperf_end(process) for process in running]
+    wall, cpu = time.monotonic() - began, cpu_seconds(daemon) - before
+    completed = sum(run.completed for run in runs)
+    result.add("queries per second", side, completed / wall)
+    result.add("CPU microseconds per query", side, cpu / max(completed, 1) * 1e6)
+    result.add("lost", side, sum(run.lost for run in runs))
+
+
+def compiled(options: Options) -> pathlib.Path:
+    """The program byte-compiled, in a directory of its own."""
+    path = options.directory / "pydnsmasq.pyc"
+    version = subprocess.run([*options.python, "-c", "import sys; print(sys.version_info[:2])"],
+                             capture_output=True, text=True, check=True).stdout  # fmt: skip
+    if version.strip() == str(sys.version_info[:2]):
+        py_compile.compile(str(PROGRAM), str(path), doraise=True)
+    else:
+        code = f"import py_compile; py_compile.compile({str(PROGRAM)!r}, {str(path)!r}, doraise=True)"
+        subprocess.run([*options.python, "-c", code], check=True)
+    return path
+
+
+def start_to_answer(command: list[str], conf: pathlib.Path) -> tuple[float, dict[str, float]]:
+    """Seconds from start to the first answer, and the memory then."""
+    port = free_port()
+    query = dnswire.build_query("version.bind", "TXT", "CH")
+    began = time.monotonic()
+    process = subprocess.Popen([*command, "-k", "-C", str(conf), "-p", str(port)], stderr=subprocess.DEVNULL)
+    try:
+        while udp_raw(query, port, seconds=0.5) is None:
+            if process.poll() is not None or time.monotonic() - began > 300:
+                raise RuntimeError(f"{command} did not start")
+            time.sleep(0.001)
+        taken = time.monotonic() - began
+        time.sleep(0.2)
+        return taken, memory(process.pid)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def commands(options: Options) -> dict[str, list[str]]:
+    assert REAL is not None
+    out = {"real": [REAL]}
+    if OURS_KIND == "ours":
+        out["ours"] = [*options.python, "-S", str(compiled(options))]
+        out["ours from source"] = [*options.python, "-S", "-B", str(PROGRAM)]
+    else:
+        out["ours"] = [REAL]
+    return out
+
+
+def _plain_conf(options: Options, text: str = "") -> pathlib.Path:
+    path = options.directory / "conf"
+    path.write_text(f"user=root\npid-file=\nlog-facility={options.directory}/log\n{ALONE}{text}")
+    return path
+
+
+def bench_start(options: Options, result: Result) -> None:
+    """start to the first answer, and idle memory (ours byte-compiled, and from source)"""
+    conf = _plain_conf(options)
+    for _ in range(options.rounds):
+        for side, command in commands(options).items():
+            taken, used = start_to_answer(command, conf)
+            result.add("seconds to the first answer", side, taken)
+            for what, value in used.items():
+                result.add("idle " + what, side, value)
+    process = subprocess.Popen([*options.python, "-S", "-c", "import time; print(flush=True); time.sleep(60)"],
+                               stdout=subprocess.PIPE)  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.readline()
+    for what, value in memory(process.pid).items():
+        result.add("idle " + what, "bare python3 -S", value)
+    process.kill()
+    process.communicate()
+
+
+LISTS: dict[str, Callable[[int], str]] = {
+    "local=/x/": lambda i: f"local=/b{i}.ads{i % 977}.test/\n",
+    "address=/x/#": lambda i: f"address=/b{i}.ads{i % 977}.test/#\n",
+    "hosts 0.0.0.0": lambda i: f"0.0.0.0 b{i}.ads{i % 977}.test\n",
+}
+
+
+def bench_lists(options: Options, result: Result) -> None:
+    """block lists of 500,000 lines: start to first answer, and memory"""
+    for label, line in LISTS.items():
+        path = options.directory / "list"
+        path.write_text("".join(map(line, range(options.lines))))
+        conf = _plain_conf(options, f"{'addn-hosts' if 'hosts' in label else 'conf-file'}={path}\n")
+        for _ in range(min(options.rounds, 3)):
+            for side, command in commands(options).items():
+                if side in SIDES:
+                    taken, used = start_to_answer(command, conf)
+                    result.add(f"{label} seconds", side, taken)
+                    for what, value in used.items():
+                        result.add(f"{label} {what}", side, value)
+
+
+def bench_names(options: Options, result: Result) -> None:
+    """memory that 10,000 cached names take"""
+    data = write_names(options.directory / "ten", [f"n{i}.ten.test" for i in range(10_000)])
+    with fast_upstream(options) as upstream, daemons(options, "cache-size=10000\n", upstream) as made:
+        for side in SIDES:
+            before = memory(made[side].pid)
+            for _ in range(2):
+                dnsperf(options, made[side].port, data, "-n", "1", "-q", "50")
+            for what, value in memory(made[side].pid).items():
+                result.add(f"10,000 names, added {what}", side, value - before[what])
+
+
+def bench_million(options: Options, result: Result) -> None:
+    """memory over 1,000,000 distinct queries"""
+    with fast_upstream(options) as upstream, daemons(options, "", upstream) as made:
+        for part in range(10):
+            numbers = range(part * 100_000, (part + 1) * 100_000)
+            data = write_names(options.directory / "million", [f"n{i}.million.test" for i in numbers])
+            for side in SIDES:
+                dnsperf(options, made[side].port, data, "-n", "1")
+                if part in (0, 4, 9):
+                    result.add(f"RSS MB after {part + 1}00,000", side, memory(made[side].pid)["RSS MB"])
+
+
+BENCHES: dict[str, Callable[[Options, Result], None]] = {
+    "cached": bench_cached,
+    "logged": bench_logged,
+    "hosts": bench_hosts,
+    "forward": bench_forward,
+    "mixed": bench_mixed,
+    "start": bench_start,
+    "lists": bench_lists,
+    "names": bench_names,
+    "million": bench_million,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    known = ", ".join(BENCHES) + " (all but million when none is given)"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=known)
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of each run (3)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds whose median counts (5)")
+    parser.add_argument("--clients", type=int, default=1, help="dnsperf clients (1)")
+    parser.add_argument("--outstanding", type=int, default=100, help="dnsperf queries in flight (100)")
+    parser.add_argument("--lines", type=int, default=500_000, help="lines of a block list")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter for pydnsmasq")
+    parser.add_argument("--json", metavar="FILE", help="write the medians there too")
+    words = parser.parse_args()
+    unknown = set(words.names) - set(BENCHES)
+    if unknown:
+        parser.error(f"no bench {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    if REAL is None:
+        parser.error("dnsmasq is not installed")
+    everything = {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        os.chmod(directory, 0o755)
+        options = Options(
+            words.seconds, words.rounds, words.clients, words.outstanding, words.lines, pathlib.Path(directory),
+            tuple(words.python.split()),
+        )  # fmt: skip
+        for name in words.names or [name for name in BENCHES if name != "million"]:
+            result = Result(f"{name}: {(BENCHES[name].__doc__ or '').strip()}")
+            BENCHES[name](options, result)
+            result.show()
+            everything[name] = result.medians()
+    if words.json:
+        pathlib.Path(words.json).write_text(json.dumps(everything, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
