@@ -3683,8 +3683,8 @@ OPTION_ROWS: tuple[OptionRow, ...] = (
     _many("trust-anchor", "", "dnssec", "name[,class],tag,alg,type,hex", value_trust_anchor, "key that is trusted"),
     _flag("dnssec-debug", "", "dnssec", "answer although signatures are wrong"),
     _flag("dnssec-no-timecheck", "", "dnssec", "leave times of signatures until SIGINT"),
-    _one("dnssec-check-unsigned", "", "dnssec", "[=no]", value_check_unsigned, True, "prove that unsigned is right",
-        "no"),
+    _row("dnssec-check-unsigned", "", OPTIONAL, "dnssec", "no", value_check_unsigned, True, "least", "[=no]",
+        "prove that unsigned is right"),
     _one("dnssec-timestamp", "", "dnssec", "path", _PATH, None, "file that tells whether the clock is right"),
     _one("dnssec-limits", "", "dnssec", "signatures,...", value_dnssec_limits, DnssecLimits(), "work for one answer"),
     # Other programs.
@@ -3740,6 +3740,7 @@ def dhcp_option_help(family: int) -> str:
 
 CONFIG_FILE = "/etc/dnsmasq.conf"
 STANDARD_INPUT = "-"
+COMMAND_LINE = "command line"  # the place of a problem there
 
 if TYPE_CHECKING:
 
@@ -3786,14 +3787,15 @@ class ConfigResult:
 
 
 def config_problem_format(problem: ConfigProblem) -> str:
-    """Format a problem for people, with `FILE:LINE:` in front where there is one."""
+    """Format a problem for people and for grep: `FILE:LINE: what at line LINE of FILE: option; remedy`."""
     place = re.match(r"line (\d+) of (.*)\Z", problem.place, re.S)
-    head = f"{place[2]}:{place[1]}: " if place else ""
-    what, colon, rest = problem.problem.partition(": ")
-    where = f"{what} at {problem.place}" if place else f"{problem.place}: {what}"
-    option = f" ({problem.option})" if problem.option else ""
-    remedy = f"; {problem.remedy}" if problem.remedy else ""
-    return f"{head}{where}{option}{colon}{rest}{remedy}"
+    head, where = f"{place[2]}:{place[1]}: " if place else "", ""
+    if problem.place.startswith("line "):
+        where = f" at {problem.place}"
+    elif problem.place == COMMAND_LINE and not problem.problem.startswith(("junk", "cannot")):
+        head = "bad command line options: "
+    option = f": {problem.option}" if problem.option else ""
+    return f"{head}{problem.problem}{where}{option}" + (f"; {problem.remedy}" if problem.remedy else "")
 
 
 def option_near(name: str) -> str:
@@ -3868,11 +3870,11 @@ def _find_long(name: str) -> tuple[OptionRow | None, str, str]:
     if rows:
         return (
             None,
-            "bad command line options: the option is ambiguous",
+            "the option is ambiguous",
             f"one of {', '.join(row.name for row in rows[:9])}",
         )
     near = option_near(name)
-    return None, "bad command line options: no such option", f"did you mean '{near}'?" if near else "try --help"
+    return None, "no such option", f"did you mean '{near}'?" if near else "try --help"
 
 
 def _short_options(word: str, words: Iterator[str]) -> Iterator[_Word]:
@@ -3881,15 +3883,13 @@ def _short_options(word: str, words: Iterator[str]) -> Iterator[_Word]:
         row = OPTION_LETTERS.get(word[at])
         at += 1
         if row is None:
-            yield _Word(None, None, f"-{word[at - 1]}", "bad command line options: no such option", "try --help")
+            yield _Word(None, None, f"-{word[at - 1]}", "no such option", "try --help")
         elif row.short_arity() == NONE:
             yield _Word(row, None, row.name)
         else:
             value = word[at:] or next(words, None)
             if value is None and row.arity == OPTIONAL:
-                yield _Word(
-                    None, None, row.name, "bad command line options: missing parameter", f"-{row.letter} needs a value"
-                )
+                yield _Word(None, None, row.name, "missing parameter", f"-{row.letter} needs a value")
             else:
                 yield _Word(row, value, row.name)
             return
@@ -3898,8 +3898,8 @@ def _short_options(word: str, words: Iterator[str]) -> Iterator[_Word]:
 # Block lists: long runs of lines that say the same of one domain each.
 
 _BULK_LINES = 100  # in a chunk; fewer are not worth a set
-_BULK_LOCAL = re.compile(rb"^(?:local|server|address)=/([A-Za-z0-9_.-]+)/\r?\n", re.M)
-_BULK_NULL = re.compile(rb"^address=/([A-Za-z0-9_.-]+)/#\r?\n", re.M)
+_BULK_LOCAL = re.compile(rb"^(?:local|server|address)=/([A-Za-z0-9_-][A-Za-z0-9_.-]*)/\r?\n", re.M)
+_BULK_NULL = re.compile(rb"^address=/([A-Za-z0-9_-][A-Za-z0-9_.-]*)/#\r?\n", re.M)
 
 
 class BlockLists:
@@ -4054,7 +4054,7 @@ class _Loader:
         name = name.strip()
         row = OPTIONS.get(name)
         if row is None:
-            self.problem(place, name[:80], "bad option: there is none of this name", _name_remedy(name))
+            self.problem(place, name[:80], "bad option", _name_remedy(name))
             return
         value = self.option(row, text.strip() if mark else None, place, True)
         if value is not None and row.area == "config":
@@ -4136,7 +4136,7 @@ _DEFAULTS = {row.target: row.default for row in OPTION_ROWS}
 
 def _check_use(row: OptionRow, text: str | None, in_file: bool) -> None:
     if in_file and row.where == "cmdline":
-        raise ConfigError("illegal option: it belongs on the command line", f"remove it, or start with --{row.name}")
+        raise ConfigError("illegal option", f"it belongs on the command line: --{row.name}")
     if row.status == "refused":
         raise ConfigError("this option is not supported", row.reason)
     if row.arity == NONE and text is not None:
@@ -4183,7 +4183,7 @@ def config_load(argv: list[str], source: ConfigSource) -> ConfigResult:
     `exit_code` what the first of them calls for.
     """
     loader = _Loader(source)
-    command, place = "run", "command line"
+    command, place = "run", COMMAND_LINE
     conf_file: str | None = None
     words = [word for word in argv if word]
     for word in command_line_words(argv):
@@ -5537,7 +5537,7 @@ class DnsClient:
     interface serves authoritative zones only.
     """
 
-    __slots__ = ("address", "port", "interface", "index", "local", "tcp", "auth", "reply", "mac")
+    __slots__ = ("address", "port", "interface", "local", "tcp", "auth", "reply", "mac")
 
     def __init__(self, address: str, port: int, tcp: bool, reply: Callable[[bytes], None]) -> None:
         self.address = address
@@ -5545,7 +5545,6 @@ class DnsClient:
         self.tcp = tcp
         self.reply = reply
         self.interface = ""
-        self.index = 0
         self.local = b""
         self.auth = False
         self.mac: Callable[[], bytes] | None = None
@@ -6802,7 +6801,7 @@ IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
 _RTM_GETLINK, _RTM_GETADDR, _RTM_GETNEIGH = 18, 22, 30
 _RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWNEIGH, _NLMSG_DONE, _NLMSG_ERROR = 16, 20, 28, 3, 2
 _NLM_REQUEST_DUMP = 0x301
-_RTMGRP = 0x1 | 0x10 | 0x100  # links, IPv4 addresses, IPv6 addresses
+_RTMGRP = 0x1 | 0x10 | 0x100 | 0x40 | 0x400  # links, addresses and routes of both families
 _IFF_UP, _IFF_LOOPBACK = 0x1, 0x8
 _IFA_TEMPORARY, _IFA_DADFAILED, _IFA_DEPRECATED, _IFA_TENTATIVE = 0x01, 0x08, 0x20, 0x40
 
@@ -7167,6 +7166,10 @@ def privileges_drop(uid: int, gid: int) -> None:
     os.setuid(uid)
 
 
+# Bits of dumpmask.
+DUMP_QUERY, DUMP_REPLY, DUMP_UPSTREAM_QUERY, DUMP_UPSTREAM_REPLY = 0x01, 0x02, 0x04, 0x08
+
+
 class PacketDump:
     """A pcap file of raw IP packets (link type 101), for dumpfile."""
 
@@ -7485,7 +7488,7 @@ class UpstreamExchange:
             return False
         server.queries += 1
         if self.dump is not None:
-            self._dump(0x04, number + pending.tail, channel, True)
+            self._dump(DUMP_UPSTREAM_QUERY, number + pending.tail, channel, True)
         return True
 
     def _channel(self, server: Upstream, config: Config, now: float) -> UpstreamSocket:
@@ -7599,7 +7602,7 @@ class UpstreamExchange:
             self.ignored += 1
             return
         if self.dump is not None:
-            self._dump(0x08, wire, channel, False)
+            self._dump(DUMP_UPSTREAM_REPLY, wire, channel, False)
         self._reply(pending, channel.server, wire, time.monotonic())
 
     def _fits(self, pending: PendingQuestion, wire: bytes) -> bool:
@@ -7904,7 +7907,8 @@ def _read_exactly(sock: socket.socket, count: int, deadline: float) -> bytes | N
 
 _CONTROL_SPACE = 64  # octets for the packet info of either family
 _ARRIVALS_MAX = 1024  # remembered (interface, address) pairs
-_PEERS_MAX = 4096  # remembered clients that local-service admitted
+_PEERS_MAX = 4096  # remembered clients
+_PEER_OFTEN = 8  # slow queries that make it worth to look for the plain way of replying
 
 
 def name_matches(pattern: str, name: str) -> bool:
@@ -8015,6 +8019,22 @@ class Arrival:
         self.auth = auth
 
 
+class UdpPeer:
+    """A client of a UDP socket: how it reached us, and whether a reply needs the source address spelled out.
+
+    It does not where the kernel would choose the same address by itself, and
+    saying so for each packet costs a tenth of an answer's time.
+    """
+
+    __slots__ = ("info", "arrival", "plain", "queries")
+
+    def __init__(self, info: bytes, arrival: Arrival) -> None:
+        self.info = info
+        self.arrival = arrival
+        self.plain = False
+        self.queries = 0  # that took the slow way
+
+
 class DnsService:
     """The way from a query's bytes to a reply, for all listening sockets.
 
@@ -8096,15 +8116,23 @@ class DnsUdpServer(socketserver.UDPServer):
     max_packet_size = 4096
     allow_reuse_address = False
 
-    def __init__(self, listener: Listener, service: DnsService, admit: Callable[[int, bytes, str], Arrival]) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        service: DnsService,
+        admit: Callable[[int, bytes], Arrival],
+        on_link: Callable[[int, str], bool],
+    ) -> None:
+        """Bind; `admit` judges (interface index, local address), `on_link` whether a client is a direct neighbour."""
         self.address_family = listener.family
+        self.listener = listener
+        self.peer_check: Callable[[str], bool] | None = None  # local-service
         self._admit = admit
+        self._on_link = on_link
         self._service = service
         self._stopping = False
         self._arrivals: dict[bytes, Arrival] = {}
-        self.listener = listener
-        self.peers: set[str] | None = None  # admitted clients, with local-service
-        self.peer_check: Callable[[str], bool] | None = None
+        self._peers: dict[str, UdpPeer] = {}
         super().__init__(listener.target, socketserver.DatagramRequestHandler)
 
     def server_bind(self) -> None:
@@ -8121,35 +8149,35 @@ class DnsUdpServer(socketserver.UDPServer):
 
     def forget_arrivals(self) -> None:
         """Judge interfaces and clients anew: something changed."""
-        self._arrivals = {}
-        if self.peers is not None:
-            self.peers = set()
+        self._arrivals.clear()
+        self._peers.clear()
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """Answer until `stop`: the body of a receiver thread."""
-        sock, service = self.socket, self._service
-        receive, send, size = sock.recvmsg, sock.sendmsg, self.max_packet_size
+        sock, service, peers = self.socket, self._service, self._peers
+        receive, send, send_plain, size = sock.recvmsg, sock.sendmsg, sock.sendto, self.max_packet_size
         answers, log, clock = service.state.answers, service.log, time.monotonic
         while not self._stopping:
             try:
                 data, control, _, peer = receive(size, _CONTROL_SPACE)
-                arrival = self._arrivals.get(control[0][2])
-                if arrival is None:
-                    arrival = self._arrive(control[0][2], peer)
-                if not arrival.admitted or (
-                    self.peers is not None and peer[0] not in self.peers and not self._near(peer[0])
-                ):
-                    continue
+                known = peers.get(peer[0])
+                if known is None or known.info != control[0][2]:
+                    known = self._meet(control[0][2], peer[0])
+                    if known is None:
+                        continue
                 answer = answers.entries.get(data[2:])
-                if answer is None or arrival.auth:
-                    self._slow(data, arrival, peer)
+                if answer is None:
+                    self._slow(data, known, peer)
                     continue
                 now = clock()
-                if now >= answer.fresh_until and not answer.renew(now):
-                    self._slow(data, arrival, peer)
+                if now >= answer.fresh_until and not answer.renew(now) or known.arrival.auth:
+                    self._slow(data, known, peer)
                     continue
                 answer.hits += 1
-                send((data[:2], answer.tail or answer.turn()), arrival.control, 0, peer)
+                if known.plain:
+                    send_plain(data[:2] + (answer.tail or answer.turn()), peer)
+                else:
+                    send((data[:2], answer.tail or answer.turn()), known.arrival.control, 0, peer)
                 if log.queries:
                     texts = answer.texts
                     log.put(f"{texts[0]} from {peer[0]}")
@@ -8162,17 +8190,19 @@ class DnsUdpServer(socketserver.UDPServer):
             except Exception as error:  # nothing that a client sends may end this thread
                 log.failure("udp", error)
 
-    def _near(self, address: str) -> bool:
-        """Ask whether local-service admits a client, and remember those that it does."""
-        if self.peer_check is None or not self.peer_check(address):
-            return False
-        if self.peers is not None:
-            if len(self.peers) >= _PEERS_MAX:
-                self.peers = set()
-            self.peers.add(address)
-        return True
+    def _meet(self, info: bytes, address: str) -> UdpPeer | None:
+        """Judge a client that is new, or that came another way; None when it is not served."""
+        arrival = self._arrivals.get(info)
+        if arrival is None:
+            arrival = self._arrive(info)
+        if not arrival.admitted or (self.peer_check is not None and not self.peer_check(address)):
+            return None
+        if len(self._peers) >= _PEERS_MAX:
+            self._peers.clear()
+        known = self._peers[address] = UdpPeer(info, arrival)
+        return known
 
-    def _arrive(self, info: bytes, peer: tuple[Any, ...]) -> Arrival:
+    def _arrive(self, info: bytes) -> Arrival:
         """Judge packet info that was not seen before."""
         if self.address_family == socket.AF_INET6:
             local, index = info[:16], int.from_bytes(info[16:20], sys.byteorder)
@@ -8181,45 +8211,48 @@ class DnsUdpServer(socketserver.UDPServer):
         else:
             index, local = int.from_bytes(info[:4], sys.byteorder), info[4:8]
             control = [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=I4s4x", 0, local))]
-        arrival = self._admit(index, local, peer[0])
+        arrival = self._admit(index, local)
         arrival.control = control
         if len(self._arrivals) < _ARRIVALS_MAX:
             self._arrivals[info] = arrival
         return arrival
 
-    def _slow(self, data: bytes, arrival: Arrival, peer: tuple[Any, ...]) -> None:
+    def _weigh(self, known: UdpPeer, peer: tuple[Any, ...]) -> None:
+        """Find out, for a client that asks often, whether the kernel replies from the right address by itself."""
+        known.queries += 1
+        if known.queries != _PEER_OFTEN or not self._on_link(known.arrival.index, peer[0]):
+            return
+        try:
+            with socket.socket(self.address_family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+                sock.connect(peer)  # chooses a source address; sends nothing
+                known.plain = address_parse(sock.getsockname()[0].partition("%")[0]) == known.arrival.local
+        except OSError:
+            pass
+
+    def _slow(self, data: bytes, known: UdpPeer, peer: tuple[Any, ...]) -> None:
+        """Answer a query that is no plain repetition."""
         if not peer[1]:  # a source port of 0 cannot be answered
             return
-        client = DnsClient(peer[0], peer[1], False, functools.partial(self._send, arrival.control, peer))
-        client.interface, client.index, client.local, client.auth = (
-            arrival.interface,
-            arrival.index,
-            arrival.local,
-            arrival.auth,
-        )
+        self._weigh(known, peer)
+        arrival = known.arrival
+        client = DnsClient(peer[0], peer[1], False, functools.partial(self._send, arrival, peer))
+        client.interface, client.local, client.auth = arrival.interface, arrival.local, arrival.auth
         client.mac = functools.partial(self._service.client_mac, peer[0])
         if self._service.dump is not None:
-            self._dump(0x01, data, arrival, peer)
+            self._dump(DUMP_QUERY, data, arrival, peer)
         wire = self._service.query(data, client)
         if wire is not None:
-            self._send(arrival.control, peer, wire)
+            self._send(arrival, peer, wire)
 
-    def _send(self, control: list[tuple[int, int, bytes]], peer: tuple[Any, ...], wire: bytes) -> None:
-        self.socket.sendmsg((wire,), control, 0, peer)
+    def _send(self, arrival: Arrival, peer: tuple[Any, ...], wire: bytes) -> None:
+        self.socket.sendmsg((wire,), arrival.control, 0, peer)
         if self._service.dump is not None:
-            self._dump(
-                0x02,
-                wire,
-                Arrival(
-                    True, control, "", 0, control[0][2][4:8] if len(control[0][2]) == 12 else control[0][2][:16], False
-                ),
-                peer,
-            )
+            self._dump(DUMP_REPLY, wire, arrival, peer)
 
     def _dump(self, kind: int, wire: bytes, arrival: Arrival, peer: tuple[Any, ...]) -> None:
         assert self._service.dump is not None
         theirs, ours = (address_parse(peer[0].partition("%")[0]) or b"", peer[1]), (arrival.local, self.listener.port)
-        source, target = (theirs, ours) if kind == 0x01 else (ours, theirs)
+        source, target = (theirs, ours) if kind == DUMP_QUERY else (ours, theirs)
         self._service.dump.write(kind, wire, source, target, time.time())
 
     def stop(self) -> None:
@@ -8253,7 +8286,7 @@ class DnsTcpServer(socketserver.TCPServer):
     allow_reuse_address = True
     request_queue_size = TCP_BACKLOG
 
-    def __init__(self, listener: Listener, service: DnsService, admit: Callable[[int, bytes, str], Arrival]) -> None:
+    def __init__(self, listener: Listener, service: DnsService, admit: Callable[[int, bytes], Arrival]) -> None:
         self.address_family = listener.family
         self.listener = listener
         self._service = service
@@ -8346,16 +8379,11 @@ class DnsTcpServer(socketserver.TCPServer):
         sock, peer, service = connection.sock, connection.peer, self._service
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         local = address_parse(sock.getsockname()[0].partition("%")[0]) or b""
-        arrival = self._admit(0, local, peer[0])
+        arrival = self._admit(0, local)
         if not arrival.admitted or (self.peer_check is not None and not self.peer_check(peer[0])):
             return
         client = DnsClient(peer[0], peer[1], True, lambda wire: None)
-        client.interface, client.index, client.local, client.auth = (
-            arrival.interface,
-            arrival.index,
-            local,
-            arrival.auth,
-        )
+        client.interface, client.local, client.auth = arrival.interface, local, arrival.auth
         client.mac = functools.partial(service.client_mac, peer[0])
         end = time.monotonic() + TCP_LIFETIME
         for _ in range(TCP_QUERIES):
@@ -8631,6 +8659,7 @@ class Daemon:
         config = self.config
         self._open_logs(config)
         descriptors = descriptors_raise()
+        self._netlink = netlink_monitor()
         self._interfaces = interfaces_read()
         self._check_interfaces(config)
         if config.dumpfile:
@@ -8859,17 +8888,20 @@ class Daemon:
         self._admission(config)
 
     def _open(self, listener: Listener, key: tuple[str, int, int], fatal: bool) -> None:
-        for table, kind in ((self._udp, DnsUdpServer), (self._tcp, DnsTcpServer)):
-            if key in table:
-                continue
-            try:
-                server = kind(listener, self._service, self._arrival)
-            except OSError as error:
-                self._open_failed(listener, error, kind is DnsTcpServer, fatal)
-                continue
-            table[key] = server  # type: ignore[assignment]
-            if self._started:
-                self._serve(server)
+        try:
+            if key not in self._udp:
+                udp = self._udp[key] = DnsUdpServer(listener, self._service, self._arrival, self._on_link)
+                if self._started:
+                    self._serve(udp)
+        except OSError as error:
+            self._open_failed(listener, error, False, fatal)
+        try:
+            if key not in self._tcp:
+                tcp = self._tcp[key] = DnsTcpServer(listener, self._service, self._arrival)
+                if self._started:
+                    self._serve(tcp)
+        except OSError as error:
+            self._open_failed(listener, error, True, fatal)
 
     def _open_failed(self, listener: Listener, error: OSError, tcp: bool, fatal: bool) -> None:
         if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL) and ":" in listener.address:
@@ -8895,7 +8927,6 @@ class Daemon:
         check = self._near if service_is_local(config) and config.local_service == "net" else None
         for udp in self._udp.values():
             udp.peer_check = check
-            udp.peers = set() if check is not None else None
             udp.forget_arrivals()
         for tcp in self._tcp.values():
             tcp.peer_check = check
@@ -8910,7 +8941,14 @@ class Daemon:
         self._log.complain("local-service", f"ignoring query from non-local network {text} (logged only once)")
         return False
 
-    def _arrival(self, index: int, local: bytes, peer: str) -> Arrival:
+    def _on_link(self, index: int, text: str) -> bool:
+        """Tell whether a client is a direct neighbour on an interface, and whether we would hear of routes that change."""
+        address = address_parse(text.partition("%")[0])
+        if self._netlink is None or address is None:
+            return False
+        return any(at.index == index and address_in(address, at.address, at.prefix) for at in self._interfaces)
+
+    def _arrival(self, index: int, local: bytes) -> Arrival:
         """Judge a query by the interface it came in on and the address that it was sent to."""
         config = self.config
         if local[:12] == b"\0" * 10 + b"\xff\xff":
@@ -8940,7 +8978,6 @@ class Daemon:
         os.set_blocking(writer, False)
         os.set_blocking(reader, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        self._netlink = netlink_monitor()
         watched = [reader] + ([self._netlink.fileno()] if self._netlink is not None else [])
         code = EXIT_OK
         while self._running:
@@ -9107,7 +9144,9 @@ class Daemon:
         except OSError:
             pass
         addresses = interfaces_read()
-        if addresses == self._interfaces:
+        if addresses == self._interfaces:  # a route then
+            for udp in self._udp.values():
+                udp.forget_arrivals()
             return
         self._interfaces = addresses
         if not self.config.port:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ def octets(text: str) -> bytes:
     out = bytearray()
     for line in text.splitlines():
         for item in line.partition("#")[0].split():
-            word, _, times = item.partition("*")
+            word, times = re.fullmatch(r"(.+?)(?:\*(\d+))?", item).groups()  # type: ignore[union-attr]
             piece = bytes([len(word) - 1]) + word[1:].encode("latin-1") if word[0] == "'" else bytes.fromhex(word)
             out += piece * int(times or 1)
     return bytes(out)

@@ -135,7 +135,7 @@ class Seen:
         self.answer = answer
         self.outcome: str = answer.outcome
         self.lines = texts
-        self.wires: list[bytes] = answer.finish() if self.outcome == "reply" else []
+        self.wires: list[bytes] = answer.finish(answer.lasting) if self.outcome == "reply" else []
         self.message = dnswire.parse(self.wires[0]) if self.wires else dnswire.DnsMessage()
         if self.wires:
             assert self.message.trailing == 0

@@ -140,7 +140,7 @@ class Exchange:
                 sock.close()
         self.exchange._epoll.close()
         os.close(self.exchange._wake)
-        assert "internal error" not in self.log.text()
+        assert "internal error in upstream" not in self.log.text()
 
     def ask(
         self, name: str | bytes, qtype: str = "A", *, client: str = "127.0.0.9", port: int = 1000, tcp: bool = False,

@@ -104,7 +104,8 @@ VALUES: list[tuple[Callable[[str], Any], str, Any]] = [
     (p.value_rr_types, "A,aaaa,65,ANY", (1, 28, 65, 255)),
     (p.value_alias, "1.2.3.4,5.6.7.8", p.AliasRule(0x01020304, 0x01020304, 0x05060708, 0xFFFFFFFF)),
     (p.value_alias, "1.2.3.4,5.6.7.0,255.255.255.0", p.AliasRule(0x01020300, 0x010203FF, 0x05060700, 0xFFFFFF00)),
-    (p.value_alias, "1.2.3.4-1.2.3.9,5.6.7.0,255.255.255.0", p.AliasRule(0x01020304, 0x01020309, 0x05060700, 0xFFFFFF00)),
+    (p.value_alias, "1.2.3.4-1.2.3.9,5.6.7.0,255.255.255.0", p.AliasRule(0x01020304, 0x01020309, 0x05060700,
+        0xFFFFFF00)),
     (p.value_add_subnet, "", p.AddSubnet(0, None, 0, None)),
     (p.value_add_subnet, "24,96", p.AddSubnet(24, None, 96, None)),
     (p.value_add_subnet, "1.2.3.4/24,fd00::/64", p.AddSubnet(24, ip("1.2.3.4"), 64, ip("fd00::"))),
@@ -124,7 +125,8 @@ VALUES: list[tuple[Callable[[str], Any], str, Any]] = [
     (p.value_naptr, "a,1,2,S,b,c", p.NaptrRecord(name("a"), 1, 2, b"S", b"b", b"c", b"\0")),
     (p.value_caa, "a,0,issue,b", p.CaaRecord(name("a"), 0, b"issue", b"b")),
     (p.value_dns_rr, "a,65280,01:2a b0", p.DnsRr(name("a"), 65280, b"\1\x2a\xb0")),
-    (p.value_host_record, "a,b,1.2.3.4,60,::1", p.HostRecord((name("a"), name("b")), (ip("1.2.3.4"),), (ip("::1"),), 60)),
+    (p.value_host_record, "a,b,1.2.3.4,60,::1", p.HostRecord((name("a"), name("b")), (ip("1.2.3.4"),), (ip("::1"),),
+        60)),
     (p.value_cname, "a,*.b,c,5", p.CnameRecord((name("a"), name("*.b")), name("c"), 5)),
     (p.value_interface_name, "a,eth0/6", p.InterfaceName(name("a"), "eth0", 6)),
     (p.value_dynamic_host, "a,0.0.0.4,::4,eth0", p.DynamicHost(name("a"), ip("0.0.0.4"), ip("::4"), "eth0")),
@@ -180,7 +182,8 @@ VALUES: list[tuple[Callable[[str], Any], str, Any]] = [
         "::1,::ff,constructor:eth*,ra-stateless,64,12h",
         p.DhcpRange(ip("::1"), ip("::ff"), constructor="eth*", modes=frozenset(("ra-stateless",)), lease=43_200),
     ),
-    (p.value_dhcp_range, "fd00::1,fd00::9,80,deprecated", p.DhcpRange(ip("fd00::1"), ip("fd00::9"), prefix=80, deprecated=True)),
+    (p.value_dhcp_range, "fd00::1,fd00::9,80,deprecated", p.DhcpRange(ip("fd00::1"), ip("fd00::9"), prefix=80,
+        deprecated=True)),
     (p.hardware_parse, "06-0:1:*", p.HardwareAddress((0, 1, None), 6)),
     (p.hardware_parse, "zz:11", None),
     (
@@ -211,7 +214,8 @@ VALUES: list[tuple[Callable[[str], Any], str, Any]] = [
     (p.value_dhcp_reply_delay, "tag:a,5", p.DhcpReplyDelay(5, ("a",))),
     (p.value_dhcp_relay, "1.2.3.4,5.6.7.8#1067,eth0", p.DhcpRelay(ip("1.2.3.4"), ip("5.6.7.8"), 1067, "eth0")),
     (p.value_dhcp_relay, "fd00::1,eth0", p.DhcpRelay(ip("fd00::1"), None, interface="eth0")),
-    (p.value_dhcp_split_relay, "1.2.3.4,5.6.7.8,9.9.9.9", p.DhcpRelay(ip("1.2.3.4"), ip("5.6.7.8"), 0, "", True, ip("9.9.9.9"))),
+    (p.value_dhcp_split_relay, "1.2.3.4,5.6.7.8,9.9.9.9", p.DhcpRelay(ip("1.2.3.4"), ip("5.6.7.8"), 0, "", True,
+        ip("9.9.9.9"))),
     (p.value_shared_network, "eth0,1.2.3.4", p.SharedNetwork("eth0", None, ip("1.2.3.4"))),
     (p.value_bridge, "br0,tap*,x", p.BridgeInterface("br0", ("tap*", "x"))),
     (p.value_leasequery, "", (p.Network(ip("0.0.0.0"), 0),)),
@@ -290,7 +294,14 @@ def test_dhcp_option_conditions_and_wrappers() -> None:
         p.value_dhcp_option("encap:43,15," + "x" * 254)
 
 
-INTEGERS = [(0, 10, "0", 0), (0, 10, "10", 10), (0, 10, "11", None), (0, 10, "-1", None), (0, 10, "", None), (0, 10, "\u0663", None)]
+INTEGERS = [
+    (0, 10, "0", 0),
+    (0, 10, "10", 10),
+    (0, 10, "11", None),
+    (0, 10, "-1", None),
+    (0, 10, "", None),
+    (0, 10, "\u0663", None),
+]
 
 
 @pytest.mark.parametrize(("low", "high", "text", "expected"), INTEGERS)
@@ -310,8 +321,10 @@ def test_integers_clamp() -> None:
 
 def test_any_text_gives_a_value_or_a_config_error() -> None:
     rng = random.Random(31)
-    pieces = ["/", ",", ":", "#", "@", "*", "%", ".", "1.2.3.4", "fd00::1", "a", "set:", "tag:", "option:", "option6:", "[", "]",
-              "1", "99999999999", "-", "!", "infinite", "static", " ", "\u00fc", "\udc80", "encap:", "vendor:", "router", "id:", "0x",
+    pieces = ["/", ",", ":", "#", "@", "*", "%", ".", "1.2.3.4", "fd00::1", "a", "set:", "tag:", "option:",
+    "option6:", "[", "]",
+              "1", "99999999999", "-", "!", "infinite", "static", " ", "\u00fc", "\udc80", "encap:", "vendor:",
+              "router", "id:", "0x",
               "\U0010fe2c", "\u0663", "\0"]  # fmt: skip
     rows = [row for row in p.OPTION_ROWS if row.parse is not None]
     for _ in range(20_000):

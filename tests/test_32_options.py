@@ -53,7 +53,11 @@ def test_all_rows_are_there() -> None:
 def test_row_agrees_with_the_reference(reference: list[str]) -> None:
     row = p.OPTIONS[reference[0]]
     assert [row.name, row.letter, row.arity, row.where, row.repeat] == reference
-    assert row.help and row.help[0].islower() or row.help[:2] in ("MA", "DU", "TT", "PT", "NA", "CA", "SO", "TC", "Lu", "IP")
+    assert (
+        row.help
+        and row.help[0].islower()
+        or row.help[:2] in ("MA", "DU", "TT", "PT", "NA", "CA", "SO", "TC", "Lu", "IP")
+    )
     assert (row.meta == "") == (row.arity == "none")
     assert row.status in ("works", "later", "refused") and (row.status == "refused") == bool(row.reason)
     assert row.merge in ("last", "least", "append", "extend", "union")
