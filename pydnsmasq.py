@@ -109,7 +109,10 @@ VERSION = "0.1.0"
 DNSMASQ_VERSION = "2.93"  # the dialect that is spoken
 # What scripts read in --version: whole tokens for what works, `no-` for what does not
 # (no `no-ipset` or `no-nftset`: scripts search for these as words).
-COMPILE_OPTIONS = "IPv6 GNU-getopt no-DBus no-UBus no-i18n no-IDN no-DHCP no-DHCPv6 no-Lua no-TFTP no-conntrack auth no-DNSSEC loop-detect dumpfile"
+COMPILE_OPTIONS = (
+    "IPv6 GNU-getopt no-DBus no-UBus no-i18n no-IDN no-DHCP no-DHCPv6 no-Lua no-TFTP no-conntrack auth no-DNSSEC "
+    "loop-detect dumpfile"
+)  # fmt: skip
 
 # DNS messages.
 DNS_PORT = 53
@@ -145,19 +148,22 @@ FORWARD_BYTES = 2048  # of memory for each outstanding question, as a bound on t
 FORWARD_TIMEOUT = 10.0  # seconds; a question nobody answered is dropped
 FORWARD_WAITERS = 150  # clients joined to one outstanding question
 FORWARD_RESEND = 2.0  # seconds; a duplicate of an older question is sent again
+FORWARD_RETRANSMIT = 0.8  # seconds; and so is a client's own repetition
 FAVOURITE_QUERIES = 50  # after so many queries all servers are raced again
 FAVOURITE_SECONDS = 20.0
-UPSTREAM_PORTS = 16  # sockets towards one server before they are shared; each a random port
+UPSTREAM_PORTS = 64  # sockets towards one server before they are shared; each a random port
 UPSTREAM_PORT_USES = 16  # questions on one shared port; then it is never used again
 UPSTREAM_PORT_QUESTIONS = 4096  # questions out at once on one port; ids are found by trial
 UPSTREAM_PORT_IDLE = 1.0  # seconds after which an idle port is closed
 UPSTREAM_RTT_START = 0.1  # seconds; smoothed round trip before the first reply
 UPSTREAM_PATIENCE_MIN = 0.05  # seconds before the next server is asked
 UPSTREAM_PATIENCE_MAX = 0.4
+UPSTREAM_TICK = 0.05  # seconds at most between two looks at the timers while a question is out
 UPSTREAM_FAILURES = 3  # consecutive silences that take a server out of favour
 UPSTREAM_BACKOFF_MAX = 30.0  # seconds between trials of a silent server
 UPSTREAM_TCP_TIMEOUT = 5.0  # seconds to connect and send
 UPSTREAM_TCP_REPLY = 10.0  # seconds to wait for a reply
+UPSTREAM_TCP_HURRY = 0.7  # seconds for connection and reply while another server is left
 UPSTREAM_TCP_IDLE = 10.0  # seconds a connection is kept for the next question
 COMPLAINT_SECONDS = 5.0  # the same complaint is logged once in this time
 
@@ -170,6 +176,7 @@ TCP_LIFETIME = 150.0  # seconds for one connection; stops slow clients
 # Log.
 LOG_QUEUE_MAX = 20_000  # lines waiting for the writer; stops memory growth on a stuck disk
 LOG_LINE_MAX = 1024  # octets
+LOG_PATIENCE = 0.5  # seconds that the end of the program waits for a stuck sink
 LOG_PAUSE = 0.01  # seconds that lines are collected for one write
 LOG_SERVERS_MAX = 30  # servers named at start
 LOG_LOCALS_MAX = 8  # local-only domains named at start
@@ -350,7 +357,7 @@ class Log:
     """
 
     def __init__(self) -> None:
-        self.sinks: list[Callable[[float, list[Any]], None]] = []
+        self.sinks: list[Any] = []  # called with (time, lines); closed by whoever replaces them
         self.queries = False  # log-queries
         self.debug = False  # log-debug
         self._lines: list[Any] = []
@@ -422,21 +429,27 @@ class Log:
             self._wake.release()
 
     def flush(self) -> None:
-        """Write everything that waits, in the caller's thread."""
-        with self._writing:
+        """Write everything that waits, in the caller's thread; give up when another writer is stuck in its sink."""
+        if not self._writing.acquire(timeout=LOG_PATIENCE):
+            return
+        try:
             while self._lines:
                 count = len(self._lines)
                 batch, stamp = self._lines[:count], self._stamp
                 del self._lines[:count]
                 self._stamp = time.time()
-                if self._lost:
-                    batch.append((LOG_ERROR, "", f"overflow: {self._lost} log entries lost"))
-                    self._lost = 0
+                lost, count = self._lost, len(batch)
+                if lost:
+                    batch.append((LOG_ERROR, "", f"overflow: {lost} log entries lost"))
                 for sink in self.sinks:
                     try:
                         sink(stamp, batch)
                     except OSError:  # a full disk, a syslog daemon that went: the service goes on
-                        self._lost += len(batch)
+                        self._lost += count
+                        lost = 0
+                self._lost -= lost
+        finally:
+            self._writing.release()
 
     def _run(self) -> None:
         while True:
@@ -459,11 +472,19 @@ def log_format(stamp: float, pid: int, name: str, lines: list[Any]) -> str:
     out = []
     for line in lines:
         if isinstance(line, str):
-            out.append(f"{prefix}{line[:LOG_LINE_MAX]}\n")
+            text, head = line, prefix
         else:
-            head = f"{when}{name}-{line[1]}{process}: " if line[1] else prefix
-            out.append(f"{head}{line[2][:LOG_LINE_MAX]}\n")
+            text, head = line[2], f"{when}{name}-{line[1]}{process}: " if line[1] else prefix
+        if len(text) > LOG_LINE_MAX // 4 or not text.isprintable():
+            text = _log_fit(text)
+        out.append(f"{head}{text}\n")
     return "".join(out)
+
+
+def _log_fit(text: str) -> str:
+    """Cut a line at LOG_LINE_MAX octets; control characters in it cannot make lines of their own."""
+    text = text.encode("utf-8", "replace")[:LOG_LINE_MAX].decode("utf-8", "ignore")
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 # ==============================================================================
@@ -539,14 +560,15 @@ RR_TYPES = {
     for name, code in (
         pair.split(":")
         for pair in (
-            "A:1 NS:2 MD:3 MF:4 CNAME:5 SOA:6 MB:7 MG:8 MR:9 NULL:10 WKS:11 PTR:12 HINFO:13 MINFO:14 MX:15 TXT:16 RP:17 "
-            "AFSDB:18 X25:19 ISDN:20 RT:21 NSAP:22 NSAP-PTR:23 SIG:24 KEY:25 PX:26 GPOS:27 AAAA:28 LOC:29 NXT:30 EID:31 "
-            "NIMLOC:32 SRV:33 ATMA:34 NAPTR:35 KX:36 CERT:37 A6:38 DNAME:39 SINK:40 OPT:41 APL:42 DS:43 SSHFP:44 "
-            "IPSECKEY:45 RRSIG:46 NSEC:47 DNSKEY:48 DHCID:49 NSEC3:50 NSEC3PARAM:51 TLSA:52 SMIMEA:53 HIP:55 NINFO:56 "
-            "RKEY:57 TALINK:58 CDS:59 CDNSKEY:60 OPENPGPKEY:61 CSYNC:62 ZONEMD:63 SVCB:64 HTTPS:65 DSYNC:66 SPF:99 "
-            "UINFO:100 UID:101 GID:102 UNSPEC:103 NID:104 L32:105 L64:106 LP:107 EUI48:108 EUI64:109 NXNAME:128 TKEY:249 "
-            "TSIG:250 IXFR:251 AXFR:252 MAILB:253 MAILA:254 ANY:255 URI:256 CAA:257 AVC:258 DOA:259 AMTRELAY:260 "
-            "RESINFO:261 WALLET:262 CLA:263 IPN:264 TA:32768 DLV:32769"
+            "A:1 NS:2 MD:3 MF:4 CNAME:5 SOA:6 MB:7 MG:8 MR:9 NULL:10 WKS:11 PTR:12 HINFO:13 MINFO:14 MX:15 TXT:16 "
+            "RP:17 AFSDB:18 X25:19 ISDN:20 RT:21 NSAP:22 NSAP-PTR:23 SIG:24 KEY:25 PX:26 GPOS:27 AAAA:28 LOC:29 "
+            "NXT:30 EID:31 NIMLOC:32 SRV:33 ATMA:34 NAPTR:35 KX:36 CERT:37 A6:38 DNAME:39 SINK:40 OPT:41 APL:42 "
+            "DS:43 SSHFP:44 IPSECKEY:45 RRSIG:46 NSEC:47 DNSKEY:48 DHCID:49 NSEC3:50 NSEC3PARAM:51 TLSA:52 "
+            "SMIMEA:53 HIP:55 NINFO:56 RKEY:57 TALINK:58 CDS:59 CDNSKEY:60 OPENPGPKEY:61 CSYNC:62 ZONEMD:63 "
+            "SVCB:64 HTTPS:65 DSYNC:66 SPF:99 UINFO:100 UID:101 GID:102 UNSPEC:103 NID:104 L32:105 L64:106 LP:107 "
+            "EUI48:108 EUI64:109 NXNAME:128 TKEY:249 TSIG:250 IXFR:251 AXFR:252 MAILB:253 MAILA:254 ANY:255 "
+            "URI:256 CAA:257 AVC:258 DOA:259 AMTRELAY:260 RESINFO:261 WALLET:262 CLA:263 IPN:264 TA:32768 "
+            "DLV:32769"
         ).split()
     )
 }
@@ -589,7 +611,7 @@ def rr_type_parse(text: str) -> int:
     if code is not None:
         return code
     digits = text[4:] if text[:4].upper() == "TYPE" else text
-    if digits.isdigit() and int(digits) <= 0xFFFF:
+    if digits.isascii() and digits.isdigit() and len(digits) < 6 and int(digits) <= 0xFFFF:
         return int(digits)
     raise ValueError(f"'{text}' is no record type")
 
@@ -710,10 +732,13 @@ def _escaped(text: str) -> list[bytes]:
             labels.append(bytearray())
         elif octet == 0x5C:
             digits = octets[pos + 1 : pos + 4]
-            if len(digits) == 3 and digits.isdigit() and int(digits) < 256:
+            whole = len(digits) == 3 and digits.isdigit()
+            if not digits or (whole and int(digits) > 255):
+                raise ValueError(f"the name '{text[:80]}' has a backslash before nothing that it could escape")
+            if whole:
                 labels[-1].append(int(digits))
                 pos += 3
-            elif digits:
+            else:
                 labels[-1].append(digits[0])
                 pos += 1
         else:
@@ -786,14 +811,14 @@ def dns_name_read(data: bytes, pos: int, memo: dict[int, bytes]) -> tuple[bytes,
         target = (length & 0x3F) << 8 | data[pos + 1]
         if after < 0:
             after = pos + 2
+        jumps += 1
+        if target >= pos or jumps > DNS_POINTERS_MAX:
+            raise WireError("compression pointer does not lead back")
         known = memo.get(target)
         if known is not None:
             parts.append(known)
             total += len(known)
             break
-        jumps += 1
-        if target >= pos or jumps > DNS_POINTERS_MAX:
-            raise WireError("compression pointer does not lead back")
         pos = target
     if total > DNS_NAME_MAX:
         raise WireError("name is too long")
@@ -843,7 +868,7 @@ def dns_reverse_address(name: bytes) -> tuple[bytes, bool] | None:
 
     Missing octets or nibbles count as zero.  None when it is no such name.
     """
-    if name.endswith(b"\7in-addr\4arpa\0"):
+    if dns_name_under(name, b"\7in-addr\4arpa\0"):
         labels = _labels(name[:-14])
         if not 0 < len(labels) < 5 or not all(
             label.isdigit() and len(label) <= 3 and int(label) < 256 for label in labels
@@ -851,7 +876,7 @@ def dns_reverse_address(name: bytes) -> tuple[bytes, bool] | None:
             return None
         octets = [int(label) for label in reversed(labels)]
         return bytes(octets + [0] * (4 - len(octets))), len(octets) == 4
-    if name.endswith(b"\3ip6\4arpa\0"):
+    if dns_name_under(name, b"\3ip6\4arpa\0"):
         labels = _labels(name[:-10])
         if not 0 < len(labels) < 33 or not all(len(label) == 1 and label in b"0123456789abcdef" for label in labels):
             return None
@@ -870,7 +895,7 @@ def _labels(name: bytes) -> list[bytes]:
 
 def dns_hostname_valid(text: str) -> bool:
     """Tell whether a hosts file's name may be served: letters, digits, hyphens, underscores, dots."""
-    return _HOSTNAME.match(text) is not None and len(text) < DNS_NAME_MAX - 1
+    return _HOSTNAME.match(text) is not None and len(text.removesuffix(".")) < DNS_NAME_MAX - 1
 
 
 _HOSTNAME = re.compile(r"(?:[^\x00-\x20\x7f./]{1,63}\.)*[^\x00-\x20\x7f./]{1,63}\.?\Z")
@@ -900,13 +925,11 @@ class DnsNameHashes:
 
     def freeze(self) -> None:
         """Sort and drop duplicates; after this the set can be asked."""
-        everything = self._parts[0]
-        step = 1 << 60
-        parts = []
-        for part in range(self._PARTS):
-            low = -(1 << 63) + part * step
-            parts.append(array.array("q", sorted({value for value in everything if low <= value < low + step})))
-        self._parts = parts
+        parts = [array.array("q") for _ in range(self._PARTS)]
+        appends = [part.append for part in parts]
+        for value in self._parts[0]:
+            appends[(value >> 60) + 8](value)
+        self._parts = [array.array("q", sorted(set(part))) for part in parts]
 
     def __contains__(self, text: bytes) -> bool:
         value = hash(text)
@@ -954,7 +977,10 @@ def rdata_expand(data: bytes, start: int, length: int, rrtype: int, memo: dict[i
     if pos > end:
         raise WireError("a name runs over its record")
     out.append(data[pos:end])
-    return b"".join(out)
+    rdata = b"".join(out)
+    if len(rdata) > DNS_MESSAGE_MAX:
+        raise WireError("record data is too long without compression")
+    return rdata
 
 
 def rdata_names(rdata: bytes, rrtype: int) -> list[tuple[int, int, bool]]:
@@ -1021,13 +1047,18 @@ def address_in(address: bytes, network: bytes, prefix: int) -> bool:
     return int.from_bytes(address, "big") >> shift == int.from_bytes(network, "big") >> shift
 
 
+def _shown(octet: int) -> str:
+    """Show an octet of foreign text as the log may carry it."""
+    return chr(octet) if 0x20 <= octet < 0x7F else f"\\{octet:03d}"
+
+
 def rdata_log(rdata: bytes, rrtype: int) -> list[str]:
     """Give the texts that the log shows for a record (uncompressed data), one line each."""
     if rrtype in (TYPE_A, TYPE_AAAA) and len(rdata) == (4 if rrtype == TYPE_A else 16):
         return [address_format(rdata)]
     if rrtype == TYPE_TXT:
-        return [text.decode("latin-1") for text in rdata_strings_read(rdata)]
-    if rrtype == TYPE_PTR:
+        return ["".join(map(_shown, text)) for text in rdata_strings_read(rdata)]
+    if rrtype == TYPE_PTR and rdata.endswith(b"\0"):
         return [dns_name_log(rdata)]
     return [f"<{rr_type_name(rrtype)}>"]
 
@@ -1071,8 +1102,8 @@ class DnsQuery:
     """
 
     __slots__ = (
-        "wire", "id", "flags", "name", "key", "rrtype", "rrclass", "question_end", "udp_size", "do", "options", "signed",
-        "edns_version", "opt_start", "opt_end",
+        "wire", "id", "flags", "name", "key", "rrtype", "rrclass", "question_end", "udp_size", "do", "options",
+        "signed", "edns_version", "opt_start", "opt_end",
     )  # fmt: skip
 
     def __init__(self, wire: bytes, flags: int, name: bytes, rrtype: int, rrclass: int, question_end: int) -> None:
@@ -1906,7 +1937,7 @@ class Config:
 # are moved to a private part of Unicode, so that a quoted comma is no separator.
 # `value_text` moves them back; every leaf converter ends there.
 #
-# Uses 10 11 15 20 21 30
+# Uses 10 11 12 15 20 21 30
 # ==============================================================================
 
 _GUARD = 0x10FE00  # where protected characters live
@@ -2897,6 +2928,7 @@ def _option_head(fields: list[str], match: bool = False) -> _OptionHead:
 
 _DECIMAL = re.compile(r"(-?\d{1,20})([bsi]?)\Z", re.A)
 _WIDTHS = {"b": 1, "s": 2, "i": 4}
+_DOTTED = re.compile(r"[0-9.][0-9./]*\Z")  # meant as IPv4 addresses
 
 
 def _option_number(text: str, width: int) -> bytes:
@@ -2964,27 +2996,20 @@ def _ntp_servers(fields: list[str]) -> bytes:
 
 def _guess(fields: list[str], family: int) -> tuple[str, bytes, tuple[int, ...]]:
     """Tell the kind of a value by its looks, and encode it; quoted separators do not count."""
-    decimals = [_DECIMAL.match(field) for field in fields]
-    if all(decimals):
-        return "array", _guess_numbers([match for match in decimals if match]), ()
+    number = _DECIMAL.match(fields[0]) if len(fields) == 1 else None
+    if number is not None:
+        return "array", _option_number(number[0], _WIDTHS.get(number[2]) or _width(int(number[1]))), ()
     if len(fields) == 1 and _HEX_GROUPS.match(fields[0]):
         return "hex", bytes(int(group, 16) for group in fields[0].split(":")), ()
-    hosts = [field.partition("/")[0] for field in fields]
-    if family == 4 and all("." in host and address_parse(host) is not None for host in hosts):
+    if family == 4 and all(_DOTTED.match(field) for field in fields):
         return "array", *_option_addresses(fields, 4)
     if all(field[:1] == "[" and field[-1:] == "]" for field in fields):
         return "array", *_option_addresses(fields, 6)
     return "text", value_octets(",".join(fields)), ()
 
 
-def _guess_numbers(matches: list[re.Match[str]]) -> bytes:
-    suffixes = [match[2] for match in matches if match[2]]
-    if suffixes:
-        width = max(_WIDTHS[suffix] for suffix in suffixes)
-    else:
-        largest = max(int(match[1]) if match[1][0] != "-" else 1 << 16 for match in matches)
-        width = 1 if largest < 1 << 8 else 2 if largest < 1 << 16 else 4
-    return b"".join(_option_number(match[0], width) for match in matches)
+def _width(value: int) -> int:
+    return 1 if 0 <= value < 1 << 8 else 2 if 0 <= value < 1 << 16 else 4
 
 
 _KIND_WIDTHS = {"u8": 1, "u16": 2, "u32": 4}
@@ -3378,7 +3403,7 @@ def value_script(text: str) -> str | None:
 # its converter, default, and help.  The parser, --help, the checks and the tests
 # are all made from these rows.
 #
-# Uses 11 12 15 30 31
+# Uses 10 12 15 30 31
 # ==============================================================================
 
 NONE, OPTIONAL, REQUIRED = "none", "optional", "required"
@@ -4701,9 +4726,9 @@ class HostsReader:
 
     def _text(self, text: bytes, source: str, line: int, bulks: dict[bytes, HostsBulk]) -> int:
         middle = text.rfind(b"\n", 0, len(text) // 2) + 1  # a list begins with comments: look at a line inside
-        address = text[middle : middle + 64].split(None, 1)[0] if len(text) >= self._LONG else b""
+        address = text[middle : middle + 64].lstrip().partition(b" ")[0].partition(b"\t")[0]
         pattern = self._RUN.get(address)
-        if pattern is None:
+        if pattern is None or len(text) < self._LONG:
             return self._lines(text, source, line)
         names = pattern.findall(text)
         if len(names) * 10 < text.count(b"\n") * 9:
@@ -4728,6 +4753,8 @@ class HostsReader:
         except ValueError:
             return
         if name:
+            domain = self._domain_of(packed) if dns_name_labels(name) == 1 else b""
+            name = name[:-1] + domain if domain else name
             self._data.reverse.setdefault(packed, LocalRecord(TYPE_PTR, name, None, source))
 
     def _lines(self, text: bytes, source: str, first: int) -> int:
@@ -4888,6 +4915,7 @@ class DnsCache:
         if not 0 < need <= self.size:
             return
         with self._lock:
+            keys = []
             for entry in entries:
                 key = entry.name if entry.kind == CACHE_NXDOMAIN else entry.name + entry.rrtype.to_bytes(2, "big")
                 if entry.kind == CACHE_DATA:  # the name exists after all, or is an alias now
@@ -4895,11 +4923,13 @@ class DnsCache:
                     if entry.rrtype != TYPE_CNAME:
                         self._forget(entry.name + b"\0\5")
                 self._forget(key)
+                keys.append(key)
+            self._shrink(now, self.size - need)
+            for key, entry in zip(keys, entries, strict=True):
                 self._entries[key] = entry
                 slots = len(entry.records) or 1
                 self._slots += slots
                 self.inserted += slots
-            self._shrink(now)
 
     def _forget(self, key: bytes) -> None:
         old = self._entries.pop(key, None)
@@ -4910,8 +4940,9 @@ class DnsCache:
         del self._entries[key]
         self._slots -= len(entry.records) or 1
 
-    def _shrink(self, now: int) -> None:
-        while self._slots > self.size:
+    def _shrink(self, now: int, size: int) -> None:
+        """Throw entries out until at most `size` slots are taken; what was used since the last look stays longer."""
+        while self._slots > size:
             key = next(iter(self._entries))
             entry = self._entries[key]
             if entry.used and entry.expires > now:  # a second chance instead of a move on each hit
@@ -5088,8 +5119,8 @@ class Upstream:
     """
 
     __slots__ = (
-        "address", "port", "scope", "interface", "source", "source_port", "queries", "retried", "failed", "nxdomain", "rtt",
-        "failures", "silent_since", "rest_until", "looped", "latency", "waiting", "last_reply",
+        "address", "port", "scope", "interface", "source", "source_port", "queries", "retried", "failed", "nxdomain",
+        "rtt", "failures", "silent_since", "rest_until", "looped", "latency", "last_reply",
     )  # fmt: skip
 
     def __init__(
@@ -5108,7 +5139,6 @@ class Upstream:
         self.silent_since = 0.0
         self.rest_until = 0.0
         self.looped = False
-        self.waiting = 0
         self.last_reply = 0.0
 
     @property
@@ -5136,7 +5166,7 @@ class Upstream:
             self.silent_since = now
         self.failures += 1
         if self.failures >= UPSTREAM_FAILURES:
-            self.rest_until = now + min(2.0 ** (self.failures - UPSTREAM_FAILURES), UPSTREAM_BACKOFF_MAX)
+            self.rest_until = now + min(2.0 ** min(self.failures - UPSTREAM_FAILURES, 16), UPSTREAM_BACKOFF_MAX)
 
     def patience(self) -> float:
         """Tell how many seconds to wait for it before another is asked."""
@@ -5146,11 +5176,12 @@ class Upstream:
 class UpstreamGroup:
     """The servers for one domain, and the favourite among them."""
 
-    __slots__ = ("servers", "domain", "_favourite", "_since", "_asked")
+    __slots__ = ("servers", "domain", "waiting", "_favourite", "_since", "_asked")
 
     def __init__(self, domain: str = "") -> None:
         self.servers: list[Upstream] = []
         self.domain = domain
+        self.waiting = 0  # questions that are out (61)
         self._favourite: Upstream | None = None
         self._since = 0.0
         self._asked = 0
@@ -5622,7 +5653,7 @@ class DnsAnswer:
     def add_cached(self, name: bytes, entry: CacheEntry) -> None:
         """Add the records of a cache entry with what is left of their time."""
         ttl = max(entry.expires - self.now, 0)
-        self._use(entry)
+        self.use(entry)
         records = entry.records if self.state.config.no_round_robin else entry.rotated()
         self._run(len(records))
         source = "cached" if ttl else "cached-stale"
@@ -5641,7 +5672,7 @@ class DnsAnswer:
 
     def add_negative(self, name: bytes, entry: CacheEntry) -> None:
         """Take a negative entry: its code, and its SOA while that is known."""
-        self._use(entry)
+        self.use(entry)
         ttl = max(entry.expires - self.now, 0)
         passed = self.now - (entry.expires - entry.ttl)
         nxdomain = entry.kind == CACHE_NXDOMAIN and not self.state.local.exists(name.lower())
@@ -5651,7 +5682,8 @@ class DnsAnswer:
             self.authority.append((owner, TYPE_SOA, max(stored - passed, 0), rdata))
         self.say("cached" if ttl else "cached-stale", name, negative_text(nxdomain, self.query.rrtype))
 
-    def _use(self, entry: CacheEntry) -> None:
+    def use(self, entry: CacheEntry) -> None:
+        """Note that the answer rests on `entry`: how long it holds, and whether to ask again ahead of time."""
         self.aa = False
         self.entries.append(entry)
         if entry.expires <= self.now:
@@ -5864,6 +5896,7 @@ def _add_own(answer: DnsAnswer, name: bytes, key: bytes) -> bool:
         records = synth_records(local.synth, key, rrtype)
     if records and rrtype in (TYPE_A, TYPE_ANY) and config.localise_queries and len(records) > 1:
         records = _localised(answer, records)
+    made = not records
     if not records and rrtype == TYPE_MX and (config.selfmx or config.localmx):
         hosts = [rr for rr in local.names.get(key, ()) if rr.rrtype in (TYPE_A, TYPE_AAAA)]
         if hosts:
@@ -5874,7 +5907,8 @@ def _add_own(answer: DnsAnswer, name: bytes, key: bytes) -> bool:
     if not records:
         return False
     answer.add_local(name, records)
-    _add_targets(answer, records)
+    if not made:
+        _add_targets(answer, records)
     return True
 
 
@@ -5938,12 +5972,12 @@ def _add_known(answer: DnsAnswer, name: bytes, key: bytes) -> bool:
     entry = answer.state.cache.get(key, rrtype, answer.now, _stale_window(answer.state.config))
     if entry is None:
         return False
-    if entry.kind == CACHE_DATA:
-        if rrtype in answer.state.filters:
-            answer._use(entry)
-            answer.ede = EDE_FILTERED
-            answer.say("config", name, "NODATA")
-            return True
+    if rrtype in answer.state.filters and entry.kind != CACHE_NXDOMAIN:
+        answer.use(entry)
+        answer.ede = EDE_FILTERED
+        answer_nodata(answer, name)
+        answer.say("config", name, "NODATA")
+    elif entry.kind == CACHE_DATA:
         answer.add_cached(name, entry)
     else:
         answer.add_negative(name, entry)
@@ -5968,16 +6002,9 @@ def _next_alias(answer: DnsAnswer, name: bytes, key: bytes, use_cache: bool) -> 
 
 
 def answer_filters(answer: DnsAnswer) -> bool:
-    """Answer empty what filterwin2k keeps from the outside, and addresses that filter-rr would take away again."""
+    """Answer empty what filterwin2k keeps from the outside."""
     query = answer.query
-    if query.rrclass != CLASS_IN:
-        return False
-    if query.rrtype in (TYPE_A, TYPE_AAAA) and query.rrtype in answer.state.filters:
-        answer.ede, answer.aa = EDE_FILTERED, False
-        answer_nodata(answer, query.name)
-        answer.say("config", query.name, "NODATA")
-        return True
-    if not answer.state.config.filterwin2k:
+    if not answer.state.config.filterwin2k or query.rrclass != CLASS_IN:
         return False
     if query.rrtype in (TYPE_SOA, TYPE_SRV) or (query.rrtype == TYPE_ANY and b"_" in query.key):
         answer_nodata(answer, query.name)
@@ -6127,7 +6154,7 @@ def _zone_soa(answer: DnsAnswer, zone: AuthZone) -> bytes:
 
 
 def _zone_servers(answer: DnsAnswer, reverse: bool) -> list[bytes]:
-    """Name the zone's servers: ourselves when there are interfaces for it, then the secondaries (not for reverse zones)."""
+    """Name the zone's servers: ourselves when there are interfaces, then the secondaries (not for reverse zones)."""
     config = answer.state.config
     rule = config.auth_server
     own = [rule.name] if rule is not None and (rule.interfaces or rule.addresses) else []
@@ -6229,6 +6256,7 @@ def _authority_name(answer: DnsAnswer, zone: AuthZone, outside: bool) -> None:
         _authority_close(answer, zone, zone.domain)
         return
     answer.outcome = "reply"
+    answer.aa = key == zone.domain.lower() and query.rrtype in (TYPE_SOA, TYPE_NS)
     if not answer.records:
         answer.say("auth", query.name, negative_text(answer.rcode == NXDOMAIN, query.rrtype))
 
@@ -6286,7 +6314,11 @@ def _answer_transfer(answer: DnsAnswer) -> bool:
     local = answer.state.local
     for key in dict.fromkeys([*local.names, *local.interface_names]):
         if dns_name_under(key, zone.domain.lower()):
-            _authority_add(answer, key, _zone_records(answer, zone, key, TYPE_ANY, True))
+            records = _zone_records(answer, zone, key, TYPE_ANY, True)
+            _authority_add(answer, key, [rr for rr in records if rr.rrtype != TYPE_CNAME])
+            alias = _zone_alias(answer, zone, key)
+            if alias is not None:
+                _authority_add(answer, key, [LocalRecord(TYPE_CNAME, alias, None, "config")])
     answer.records.append((zone.domain, TYPE_SOA, config.auth_ttl, _zone_soa(answer, zone)))
     return True
 
@@ -6366,6 +6398,8 @@ def _mac_option(mac: bytes, form: str) -> tuple[int, bytes] | None:
         return None
     if form == "raw":
         return EDNS_MAC, mac
+    if len(mac) != 6:
+        return None
     text = ":".join(f"{octet:02x}" for octet in mac).encode()
     return EDNS_MAC_TEXT, text if form == "text" else binascii.b2a_base64(mac, newline=False)
 
@@ -6461,8 +6495,10 @@ class DnsReply:
             self.texts.append(f"{source} {dns_name_log(name)} is {value}")
 
     def pack(self, query: DnsQuery, tcp: bool) -> bytes:
-        """Make the message for the client that asked `query`."""
+        """Make the message for the client that asked `query`; a signed one goes through as it is."""
         message = self.message
+        if query.signed:
+            return query.id + message.wire[2:]
         flags = self.flags & 15 | FLAG_QR | query.flags & (FLAG_RD | FLAG_CD) | FLAG_RA
         flags |= self.flags & (FLAG_TC | FLAG_AA) | (FLAG_AA if self.aa else 0)
         if self.state.config.proxy_dnssec:
@@ -6709,7 +6745,7 @@ def _negative_reply(reply: DnsReply, entries: list[CacheEntry], end: bytes, nxdo
         end, query.rrtype, CACHE_NXDOMAIN if nxdomain else CACHE_NODATA, (), cache_ttl(ttl, config), reply.now
     )
     if soa is not None:
-        entry.soa = (soa.name, soa.rdata, soa.ttl)
+        entry.soa = (soa.name, soa.rdata, cache_ttl(soa.ttl, config))
     entries.append(entry)
     _keep(reply, entries)
 
@@ -6778,7 +6814,7 @@ def dns_review(
     server: Upstream,
     sent: Sequence[tuple[int, bytes]] = (),
 ) -> DnsReply:
-    """Review a reply to `query` from `server`, to whom EDNS options `sent` went; the result packs itself for each client."""
+    """Review a reply to `query` from `server`, to whom EDNS options `sent` went; the result packs itself."""
     reply = DnsReply(message, query, state, now, server, sent)
     for reviewer in DNS_REVIEWERS:
         reviewer(reply)
@@ -7047,6 +7083,12 @@ class FileSink:
         if old > 2:
             os.close(old)
 
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd > 2:
+            os.close(self._fd)
+            self._fd = 2
+
     def own(self, uid: int, gid: int) -> None:
         """Give the file to the account that the daemon runs as."""
         if self._fd > 2 and stat.S_ISREG(os.fstat(self._fd).st_mode):
@@ -7084,6 +7126,12 @@ class SyslogSink:
         self._pid = pid
         self._name = name
         self._sock: socket.socket | None = None
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
 
     def _connected(self) -> socket.socket:
         if self._sock is None:
@@ -7227,14 +7275,15 @@ class PacketDump:
 class PendingQuestion:
     """A question that was sent upstream, and everyone who waits for its answer.
 
-    `tail` is the message behind its id as it was sent; `sent` maps each server to
-    the time (monotonic) of the last sending; `attempts` are (socket, id) pairs to
-    forget at the end; `failure` is the best bad reply so far.
+    `tail` is the message behind its id as it was sent; `attempts` are the
+    (socket, id) pairs for each server (one, or up to port-limit), `sent` the time
+    (monotonic) when each was last sent to, `settled` the servers that are done
+    with it; `failure` is the best bad reply so far.
     """
 
     __slots__ = (
-        "key", "query", "state", "group", "tail", "question", "waiters", "sent", "replied", "attempts", "born", "retry_in",
-        "failure", "done", "options",
+        "key", "query", "state", "group", "tail", "question", "waiters", "attempts", "sent", "settled", "born",
+        "resent", "retry_in", "failure", "done", "options",
     )  # fmt: skip
 
     def __init__(
@@ -7247,14 +7296,18 @@ class PendingQuestion:
         self.tail = tail
         self.question = tail[10 : 10 + query.question_end - DNS_HEADER_SIZE]
         self.waiters: list[tuple[DnsQuery, DnsClient, QueryLog]] = []
+        self.attempts: dict[Upstream, list[tuple[UpstreamSocket, bytes]]] = {}
         self.sent: dict[Upstream, float] = {}
-        self.replied: set[Upstream] = set()
-        self.attempts: list[tuple[UpstreamSocket, bytes, Upstream]] = []
-        self.born = now
+        self.settled: set[Upstream] = set()
+        self.born = self.resent = now
         self.retry_in = 0.0
         self.failure: tuple[DnsMessage, Upstream] | None = None
         self.done = False
         self.options: Sequence[tuple[int, bytes]] = ()
+
+    def open_servers(self, now: float) -> bool:
+        """Tell whether a server that was asked may still answer in good time."""
+        return any(server not in self.settled and now - when < server.patience() for server, when in self.sent.items())
 
 
 class UpstreamSocket:
@@ -7266,14 +7319,13 @@ class UpstreamSocket:
     system calls, more than everything else that is done for it.
     """
 
-    __slots__ = ("sock", "fd", "server", "questions", "lasting", "uses", "last")
+    __slots__ = ("sock", "fd", "server", "questions", "uses", "last")
 
-    def __init__(self, sock: socket.socket, server: Upstream, lasting: bool, now: float) -> None:
+    def __init__(self, sock: socket.socket, server: Upstream, now: float) -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self.server = server
         self.questions: dict[bytes, PendingQuestion] = {}
-        self.lasting = lasting  # a fixed source port: stays open
         self.uses = UPSTREAM_PORT_USES
         self.last = now
 
@@ -7281,8 +7333,7 @@ class UpstreamSocket:
 class UpstreamExchange:
     """Ask upstream servers; one instance, its receiver in a thread of its own.
 
-    `state_of` gives the present DnsState.  The lock guards the tables and is
-    never held while something is sent or a client is answered.
+    The lock guards the tables and is never held while a client is answered.
     """
 
     def __init__(self, log: Log, dump: PacketDump | None, descriptors: int) -> None:
@@ -7302,6 +7353,7 @@ class UpstreamExchange:
         self._sweep_at = 0.0
         self._idle_tcp: dict[Upstream, list[tuple[socket.socket, float]]] = {}
         self._growth = min(FORWARD_MAX * FORWARD_GROWTH, descriptors // 2, memory_available() // 16 // FORWARD_BYTES)
+        self._own_port = 0  # chosen by the system, for query-port=0
         self.ignored = 0  # replies with a wrong id, question or form
         self._random = b""
         self._random_at = 0
@@ -7316,94 +7368,102 @@ class UpstreamExchange:
         query, client, state, group = answer.query, answer.client, answer.state, answer.group
         assert group is not None
         options = forward_options(query, client, state.config)
-        key = (
+        key = self._key(query, group, options)
+        now = time.monotonic()
+        with self._lock:
+            pending = self._pending.get(key)
+            if pending is not None:
+                again = self._join(pending, query, client, record_, now)
+            elif group.waiting < self._limit(group, state.config):
+                tail = forward_query(query, state.config, options)
+                if state.config.do_0x20_encode and not state.config.no_0x20_encode:
+                    tail = self._randomised(tail, query)
+                fresh = self._enter(key, query, state, group, tail, now)
+                fresh.options = options
+                fresh.waiters.append((query, client, record_))
+        if pending is not None:
+            if again:
+                self._send_all(pending, group.usable(), now, record_)
+            return None
+        if key not in self._pending:
+            self._complain_full(group, state)
+            return self._refuse(answer)
+        servers = group.first(now, state.config.strict_order, state.config.all_servers)
+        if self._send_all(fresh, servers, now, record_) or self._try_next(fresh, now) or not self._forget(fresh):
+            return None
+        return self._refuse(answer, EDE_NETWORK)
+
+    def _refuse(self, answer: DnsAnswer, ede: int = -1) -> bytes:
+        answer.state.metrics.unanswered += 1
+        answer.refuse(REFUSED, ede)
+        answer.lasting = False
+        return answer.finish(False)[0]
+
+    @staticmethod
+    def _key(query: DnsQuery, group: UpstreamGroup, options: Sequence[tuple[int, bytes]]) -> Hashable:
+        """Make what two questions must share to be asked as one."""
+        signed = query.wire if query.signed else b""
+        return (
             query.key,
             query.rrtype,
             query.rrclass,
             query.flags & 0x7970,
             query.do,
             tuple(options),
-            query.wire if query.signed else b"",
+            signed,
+            group.domain,
         )
-        now = time.monotonic()
-        with self._lock:
-            pending = self._pending.get(key)
-            if pending is not None:
-                everyone = self._join(pending, query, client, record_, now)
-            elif len(self._pending) >= self._limit(group, state.config):
-                everyone = None
-            else:
-                tail = forward_query(query, state.config, options)
-                if state.config.do_0x20_encode and not state.config.no_0x20_encode:
-                    tail = self._randomised(tail, query)
-                pending = self._enter(key, query, state, group, tail, now)
-                pending.options = options
-                pending.waiters.append((query, client, record_))
-                everyone = False
-        if pending is None:
-            self._complain_full(group, state)
-            state.metrics.unanswered += 1
-            answer.refuse(REFUSED)
-            answer.lasting = False
-            return answer.finish(False)[0]
-        if everyone is None:
-            return None
-        servers = group.usable() if everyone else group.first(now, state.config.strict_order, state.config.all_servers)
-        if not self._send_all(pending, servers, now, record_):
-            self._forget(pending)
-            answer.refuse(REFUSED, EDE_NETWORK)
-            answer.lasting = False
-            return answer.finish(False)[0]
-        return None
 
     def refresh(self, entry: CacheEntry, state: DnsState) -> None:
         """Ask for a cache entry again without a client who waits."""
-        question = entry.name + entry.rrtype.to_bytes(2, "big") + b"\0\1"
-        wire = b"\0\0" + struct.pack("!5H", FLAG_RD, 1, 0, 0, 0) + question
-        query = dns_query_unpack(wire)
-        group = state.rules.match(entry.name, entry.rrtype).group
-        if group is None or not group.servers:
-            return
-        self._ask_unattended(query, state, group, None)
+        self._ask_unattended(entry.name + entry.rrtype.to_bytes(2, "big") + b"\0\1", state, None)
 
     def probe(self, server: Upstream, name: bytes, state: DnsState) -> None:
         """Send a TXT question for `name` to one server (dns-loop-detect)."""
-        wire = b"\0\0" + struct.pack("!5H", FLAG_RD, 1, 0, 0, 0) + name + b"\0\x10\0\1"
-        self._ask_unattended(dns_query_unpack(wire), state, state.rules.default, server)
+        self._ask_unattended(name + b"\0\x10\0\1", state, server)
 
-    def _ask_unattended(self, query: DnsQuery, state: DnsState, group: UpstreamGroup, server: Upstream | None) -> None:
+    def _ask_unattended(self, question: bytes, state: DnsState, server: Upstream | None) -> None:
+        query = dns_query_unpack(b"\0\0" + struct.pack("!5H", FLAG_RD, 1, 0, 0, 0) + question)
+        group = state.rules.default if server is not None else state.rules.match(query.key, query.rrtype).group
+        if group is None or not group.servers:
+            return
         now = time.monotonic()
-        key = (query.key, query.rrtype, query.rrclass, query.flags & 0x7970, False, (), b"")
+        key = self._key(query, group, ())
         with self._lock:
-            if key in self._pending or len(self._pending) >= self._limit(group, state.config):
+            if key in self._pending or group.waiting >= self._limit(group, state.config):
                 return
             pending = self._enter(key, query, state, group, forward_query(query, state.config), now)
         servers = [server] if server is not None else group.first(now, state.config.strict_order, False)
-        if not self._send_all(pending, servers, now, None):
+        if not self._send_all(pending, servers, now, QUERY_LOG_SILENT):
             self._forget(pending)
 
     def _enter(
         self, key: Hashable, query: DnsQuery, state: DnsState, group: UpstreamGroup, tail: bytes, now: float
     ) -> PendingQuestion:
         pending = self._pending[key] = PendingQuestion(key, query, state, group, tail, now)
+        group.waiting += 1
         return pending
 
     def _join(
         self, pending: PendingQuestion, query: DnsQuery, client: DnsClient, record_: QueryLog, now: float
-    ) -> bool | None:
-        """Add a waiter; True when the question is to be sent to everyone again, None when not."""
-        for known, at, _ in pending.waiters:
-            if known.id == query.id and at.address == client.address and at.port == client.port:
-                return True
-        if len(pending.waiters) < FORWARD_WAITERS:
+    ) -> bool:
+        """Add a waiter; True when the question is to be sent to everyone again."""
+        known = any(
+            waiter.id == query.id and at.address == client.address and at.port == client.port
+            for waiter, at, _ in pending.waiters
+        )
+        if not known and len(pending.waiters) < FORWARD_WAITERS:
             pending.waiters.append((query, client, record_))
             record_.extra_line("reply query is duplicate")
-        return True if now - pending.born > FORWARD_RESEND else None
+        if now - pending.resent < (FORWARD_RETRANSMIT if known else FORWARD_RESEND):
+            return False
+        pending.resent = now
+        return True
 
     def _limit(self, group: UpstreamGroup, config: Config) -> int:
+        """Tell how many questions may be out for a group: more by itself while its servers answer."""
         base = int(config.dns_forward_max)
-        alive = any(not server.failures for server in group.servers)
-        return max(base, self._growth) if alive else base
+        return max(base, self._growth) if any(not server.failures for server in group.servers) else base
 
     def _complain_full(self, group: UpstreamGroup, state: DnsState) -> None:
         now = time.monotonic()
@@ -7413,10 +7473,11 @@ class UpstreamExchange:
         where = f" to {group.domain}" if group.domain else ""
         self._log.complain(
             ("full", group.domain),
-            f"Maximum number of concurrent DNS queries{where} reached (max: {limit}){cause}, {len(self._pending)} waiting",
+            f"Maximum number of concurrent DNS queries{where} reached (max: {limit}){cause}, {group.waiting} waiting",
         )
 
     def _random_bytes(self, count: int) -> bytes:
+        """Take random octets of the system from a small stock (lock held)."""
         at = self._random_at
         if at + count > len(self._random):
             self._random, at = os.urandom(512), 0
@@ -7424,7 +7485,7 @@ class UpstreamExchange:
         return self._random[at : at + count]
 
     def _randomised(self, tail: bytes, query: DnsQuery) -> bytes:
-        """Flip the case of up to 32 letters of the question at random (0x20)."""
+        """Flip the case of up to 32 letters of the question at random (0x20; lock held)."""
         bits = int.from_bytes(self._random_bytes(4), "big")
         out = bytearray(tail)
         for pos in range(10, 10 + len(query.name)):
@@ -7435,23 +7496,19 @@ class UpstreamExchange:
 
     # -- sending --
 
-    def _send_all(
-        self, pending: PendingQuestion, servers: Sequence[Upstream], now: float, record_: QueryLog | None
-    ) -> bool:
+    def _send_all(self, pending: PendingQuestion, servers: Sequence[Upstream], now: float, record_: QueryLog) -> bool:
+        """Send to each of `servers` that is not done with the question; False when nothing could be sent."""
         sent = False
         for server in servers:
-            if self._send(pending, server, now):
+            if server not in pending.settled and self._send(pending, server, now):
                 sent = True
-                if record_ is not None:
-                    record_.forwarded(pending.query, server)
+                record_.forwarded(pending.query, server)
         if sent:
             pending.state.metrics.forwarded += 1
             if not pending.retry_in:
                 retry = pending.state.config.fast_dns_retry
-                patience = min(server.patience() for server in servers)
-                pending.retry_in = (
-                    retry[0] / 1000 if retry is not None and len(pending.group.servers) == 1 else patience
-                )
+                alone = retry is not None and len(pending.group.servers) == 1
+                pending.retry_in = retry[0] / 1000 if alone else min(server.patience() for server in pending.sent)
                 self._arm(pending, now + pending.retry_in)
         return sent
 
@@ -7465,31 +7522,44 @@ class UpstreamExchange:
         os.eventfd_write(self._wake, 1)
 
     def _send(self, pending: PendingQuestion, server: Upstream, now: float) -> bool:
-        """Send `pending` to `server` with an id of its own; False when the system refuses."""
+        """Send to one server, again from the same port with the same id; False when the system refuses."""
         try:
             with self._lock:
                 if pending.done:
                     return False
-                channel = self._channel(server, pending.state.config, now)
-                while True:
-                    number = self._random_bytes(2)
-                    if number not in channel.questions:
-                        break
-                channel.questions[number] = pending
-                channel.last = now
-                pending.attempts.append((channel, number, server))
+                tries = pending.attempts.setdefault(server, [])
+                if len(tries) < pending.state.config.port_limit:
+                    tries.append(self._attempt(pending, server, now))
+                channel, number = tries[-1]
+                again = server in pending.sent
                 pending.sent[server] = now
             channel.sock.send(number + pending.tail)
         except OSError as error:
             server.failed += 1
+            server.silent(now)
+            pending.group.lost(server)
+            pending.sent.setdefault(server, 0.0)
+            pending.settled.add(server)
             self._log.complain(
                 ("send", server.text, error.errno), f"failed to send to {server.text}: {error_text(error)}", LOG_ERROR
             )
             return False
+        if again:
+            server.retried += 1
         server.queries += 1
         if self.dump is not None:
             self._dump(DUMP_UPSTREAM_QUERY, number + pending.tail, channel, True)
         return True
+
+    def _attempt(self, pending: PendingQuestion, server: Upstream, now: float) -> tuple[UpstreamSocket, bytes]:
+        """Give a question a port and an id towards a server (lock held)."""
+        channel = self._channel(server, pending.state.config, now)
+        number = self._random_bytes(2)
+        while number in channel.questions:
+            number = self._random_bytes(2)
+        channel.questions[number] = pending
+        channel.last = now
+        return channel, number
 
     def _channel(self, server: Upstream, config: Config, now: float) -> UpstreamSocket:
         """Choose the socket for a new question: a new one on a random port while few are open, else one of those."""
@@ -7502,17 +7572,35 @@ class UpstreamExchange:
                 open_.remove(channel)  # serves what is out on it, then closes
             if len(channel.questions) < UPSTREAM_PORT_QUESTIONS:
                 return channel
-        sock = upstream_socket(server, config, socket.SOCK_DGRAM, self._random_bytes)
-        channel = UpstreamSocket(sock, server, fixed, now)
+        try:
+            port = self._fixed_port(server, config) if fixed else 0
+            sock = upstream_socket(server, config, socket.SOCK_DGRAM, port, self._random_bytes)
+        except OSError:
+            if open_:  # a port range or the descriptors are used up: share
+                return open_[self._random_bytes(1)[0] % len(open_)]
+            del self._by_server[server]
+            raise
+        channel = UpstreamSocket(sock, server, now)
         open_.append(channel)
         self._sockets[channel.fd] = channel
         self._epoll.register(channel.fd, select.EPOLLIN)
         return channel
 
+    def _fixed_port(self, server: Upstream, config: Config) -> int:
+        """Give the source port that the server or query-port asks for; query-port=0 is one of the system's choice."""
+        port = server.source_port or int(config.query_port)
+        if port:
+            return port
+        if not self._own_port:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.bind(("0.0.0.0", 0))
+                self._own_port = int(sock.getsockname()[1])
+        return self._own_port
+
     def _release(self, channel: UpstreamSocket, number: bytes) -> None:
         """Forget a question on a socket, and close the socket when it has served its time (lock held)."""
         channel.questions.pop(number, None)
-        if channel.uses <= 0 and not channel.questions and not channel.lasting:
+        if channel.uses <= 0 and not channel.questions and channel not in self._by_server.get(channel.server, ()):
             self._close(channel)
 
     def _close(self, channel: UpstreamSocket) -> None:
@@ -7526,11 +7614,18 @@ class UpstreamExchange:
         channel.sock.close()
 
     def _sweep(self, now: float) -> None:
-        """Close the sockets that have been idle for a moment: their ports are not used again."""
+        """Close what has been idle for a moment: UDP ports are not used again, TCP connections are not kept."""
         with self._lock:
             for channel in list(self._sockets.values()):
-                if not channel.questions and not channel.lasting and now - channel.last > UPSTREAM_PORT_IDLE:
+                if not channel.questions and now - channel.last > UPSTREAM_PORT_IDLE:
                     self._close(channel)
+            for server, idle in list(self._idle_tcp.items()):
+                for sock, since in list(idle):
+                    if now - since > UPSTREAM_TCP_IDLE:
+                        idle.remove((sock, since))
+                        sock.close()
+                if not idle:
+                    del self._idle_tcp[server]
 
     def _forget(self, pending: PendingQuestion) -> bool:
         """Take a question off the tables; False when that was done before."""
@@ -7538,10 +7633,12 @@ class UpstreamExchange:
             if pending.done:
                 return False
             pending.done = True
+            pending.group.waiting -= 1
             if self._pending.get(pending.key) is pending:
                 del self._pending[pending.key]
-            for channel, number, _ in pending.attempts:
-                self._release(channel, number)
+            for tries in pending.attempts.values():
+                for channel, number in tries:
+                    self._release(channel, number)
         return True
 
     # -- receiving --
@@ -7560,28 +7657,23 @@ class UpstreamExchange:
         self._wake_up()
 
     def _turn(self) -> None:
-        timers = self._timers
-        timeout = (
-            max(0.0, min(timers[0][0] - time.monotonic(), 0.05))
-            if timers
-            else UPSTREAM_PORT_IDLE
-            if self._sockets
-            else -1
-        )
-        if not timers:
+        timers, timeout = self._timers, -1.0
+        if timers:
+            timeout = max(0.0, min(timers[0][0] - time.monotonic(), UPSTREAM_TICK))
+        else:
             self._asleep = True
             if timers:  # one was added meanwhile
-                timeout = 0.05
+                timeout = UPSTREAM_TICK
+            elif self._sockets or self._idle_tcp:
+                timeout = UPSTREAM_PORT_IDLE
         events = self._epoll.poll(timeout)
         self._asleep = False
-        sockets = self._sockets
         for fd, _ in events:
-            channel = sockets.get(fd)
-            if channel is None:
-                if fd == self._wake:
-                    os.eventfd_read(fd)
-                continue
-            self._receive(channel)
+            channel = self._sockets.get(fd)
+            if channel is not None:
+                self._receive(channel)
+            elif fd == self._wake:
+                os.eventfd_read(fd)
         now = time.monotonic()
         if timers and timers[0][0] <= now:
             self._expire(now)
@@ -7621,11 +7713,11 @@ class UpstreamExchange:
 
     def _reply(self, pending: PendingQuestion, server: Upstream, wire: bytes, now: float) -> None:
         server.replied(now - pending.sent.get(server, now), now)
-        pending.replied.add(server)
+        pending.settled.add(server)
         try:
             message = dns_message_unpack(wire)
         except WireError:
-            self._malformed(pending, server)
+            self._conclude(pending, malformed_message(pending.query), server, now)
             return
         rcode = message.flags & 15
         if rcode in (SERVFAIL, REFUSED):
@@ -7634,20 +7726,18 @@ class UpstreamExchange:
                 pending.group.lost(server)
             if pending.failure is None or pending.failure[0].flags & 15 == REFUSED:
                 pending.failure = (message, server)
-            if self._try_next(pending, now) or any(other not in pending.replied for other in pending.sent):
-                return
-            message, server = pending.failure
-        elif rcode == NXDOMAIN:
-            server.nxdomain += 1
+            self._settle(pending, now)
+            return
         if rcode in (NOERROR, NXDOMAIN):
+            server.nxdomain += rcode == NXDOMAIN
             pending.group.won(server)
         self._conclude(pending, message, server, now)
 
-    def _malformed(self, pending: PendingQuestion, server: Upstream) -> None:
-        """Answer SERVFAIL for a reply that does not parse."""
-        empty = DnsMessage(pending.query.wire[:2] + struct.pack("!5H", 0x8182, 1, 0, 0, 0) + pending.question, 0x8182)
-        empty.question_end = empty.end = len(empty.wire)
-        self._conclude(pending, empty, server, time.monotonic())
+    def _settle(self, pending: PendingQuestion, now: float) -> None:
+        """A server is done without a good answer: ask another, wait for those that are out, or pass the failure on."""
+        if self._try_next(pending, now) or pending.open_servers(now) or pending.failure is None:
+            return
+        self._conclude(pending, *pending.failure, now)
 
     def _conclude(self, pending: PendingQuestion, message: DnsMessage, server: Upstream, now: float) -> None:
         """Review a reply and answer everyone who waits, unless the reply is dropped."""
@@ -7665,26 +7755,25 @@ class UpstreamExchange:
     def _refused(self, channel: UpstreamSocket) -> None:
         """Take an ICMP refusal as a silence that has come at once."""
         now = time.monotonic()
-        channel.server.silent(now)
-        channel.server.failed += 1
+        server = channel.server
+        server.silent(now)
+        server.failed += 1
         with self._lock:
-            questions = list(channel.questions.items())
-            for number, pending in questions:
-                pending.attempts = [
-                    attempt for attempt in pending.attempts if attempt[1] != number or attempt[0] is not channel
-                ]
-                self._release(channel, number)
-        for _, pending in questions:
-            self._try_next(pending, now)
+            questions = list(dict.fromkeys(channel.questions.values()))
+        for pending in questions:
+            pending.settled.add(server)
+            pending.group.lost(server)
+            self._settle(pending, now)
 
     def _try_next(self, pending: PendingQuestion, now: float) -> bool:
-        """Send to a server that was not asked yet; False when there is none."""
-        server = pending.group.next(list(pending.sent), now, pending.state.config.strict_order)
-        if server is None or not self._send(pending, server, now):
-            return False
-        for _, _, record_ in pending.waiters[:1]:
-            record_.forwarded(pending.query, server)
-        return True
+        """Send to a server that was not asked yet; False when there is none that can be sent to."""
+        while True:
+            server = pending.group.next(list(pending.sent), now, pending.state.config.strict_order)
+            if server is None:
+                return False
+            record_ = pending.waiters[0][2] if pending.waiters else QUERY_LOG_SILENT
+            if self._send_all(pending, [server], now, record_):
+                return True
 
     def _expire(self, now: float) -> None:
         """Serve the timers that are due: another server, everyone again, or the end."""
@@ -7696,44 +7785,35 @@ class UpstreamExchange:
             if now - pending.born >= FORWARD_TIMEOUT:
                 self._give_up(pending, now)
                 continue
-            for server in pending.sent:
-                if (
-                    server not in pending.replied
-                    and now - pending.sent[server] >= min(pending.retry_in, server.patience()) * 0.9
-                ):
+            for server, when in pending.sent.items():
+                if server not in pending.settled and now - when >= server.patience() * 0.9:
                     server.silent(now)
                     pending.group.lost(server)
-            if not self._try_next(pending, now):
+            if self._try_next(pending, now):
+                pending.retry_in = max(pending.retry_in, min(server.patience() for server in pending.sent))
+            elif pending.failure is not None and not pending.open_servers(now):
+                self._conclude(pending, *pending.failure, now)
+                continue
+            else:
                 self._again(pending, now)
                 pending.retry_in *= 2
-            else:
-                pending.retry_in = max(pending.retry_in, min(server.patience() for server in pending.sent))
             self._arm(pending, min(now + pending.retry_in, pending.born + FORWARD_TIMEOUT))
 
     def _again(self, pending: PendingQuestion, now: float) -> None:
-        """Send the same bytes from the same port once more to whoever has not replied."""
-        with self._lock:
-            attempts = [] if pending.done else list(pending.attempts)
-        for channel, number, server in attempts:
-            if server in pending.replied:
-                continue
-            try:
-                channel.sock.send(number + pending.tail)
-            except OSError:
-                continue
-            server.retried += 1
-            pending.sent[server] = now
-        if not attempts:
-            for server in pending.group.usable():
+        """Send once more to whoever has not replied, and to those that refused: they may be back."""
+        if pending.failure is None and all(server in pending.settled for server in pending.sent):
+            pending.settled.clear()
+        for server in list(pending.sent):
+            if server not in pending.settled:
                 self._send(pending, server, now)
 
     def _give_up(self, pending: PendingQuestion, now: float) -> None:
         if pending.failure is not None:
-            self._conclude(pending, pending.failure[0], pending.failure[1], now)
+            self._conclude(pending, *pending.failure, now)
         elif self._forget(pending):
             pending.state.metrics.unanswered += 1
             for server in pending.sent:
-                server.failed += server not in pending.replied
+                server.failed += server not in pending.settled
 
     def _dump(self, kind: int, wire: bytes, channel: UpstreamSocket, outward: bool) -> None:
         assert self.dump is not None
@@ -7747,84 +7827,79 @@ class UpstreamExchange:
 
     # -- TCP, in the client's thread --
 
-    def ask_tcp(self, answer: DnsAnswer, record_: QueryLog) -> bytes | None:
-        """Ask by TCP and wait for the reply; the message for the client, or None when no server answered."""
+    def ask_tcp(self, answer: DnsAnswer, record_: QueryLog) -> bytes:
+        """Ask by TCP and wait for the reply; a server that is slow has little time while another is left."""
         query, state, group = answer.query, answer.state, answer.group
         assert group is not None
         options = forward_options(query, answer.client, state.config)
         tail = forward_query(query, state.config, options)
         best: DnsReply | None = None
         asked: list[Upstream] = []
-        now = time.monotonic()
-        first = group.first(now, state.config.strict_order, False)
+        strict = state.config.strict_order
+        first = group.first(time.monotonic(), strict, False)
         server: Upstream | None = min(first, key=lambda one: (one.failures, one.rtt)) if first else None
         while server is not None:
             asked.append(server)
             record_.forwarded(query, server)
             state.metrics.forwarded += 1
-            reply = self._ask_one_tcp(answer, server, tail, options)
-            if reply is not None:
-                best = reply
-                if reply.flags & 15 not in (SERVFAIL, REFUSED):
+            following = group.next(asked, time.monotonic(), strict)
+            message = self._exchange_tcp(answer, server, tail, UPSTREAM_TCP_HURRY if following is not None else 0.0)
+            now = time.monotonic()
+            if message is None:
+                server.failed += 1
+                server.silent(now)
+                group.lost(server)
+            else:
+                reply = dns_review(message, query, state, now, server, options)
+                best = reply if not reply.drop else best
+                if not reply.drop and reply.flags & 15 not in (SERVFAIL, REFUSED):
                     break
-            server = group.next(asked, time.monotonic(), state.config.strict_order)
+            server = following
         if best is None:
-            answer.refuse(REFUSED, EDE_NETWORK)
-            return answer.finish(False)[0]
+            return self._refuse(answer, EDE_NETWORK)
         record_.put(best.texts, reply_failed(best))
         return best.pack(query, True)
 
-    def _ask_one_tcp(
-        self, answer: DnsAnswer, server: Upstream, tail: bytes, options: Sequence[tuple[int, bytes]]
-    ) -> DnsReply | None:
+    def _exchange_tcp(self, answer: DnsAnswer, server: Upstream, tail: bytes, hurry: float) -> DnsMessage | None:
+        """Ask one server by TCP, over an idle connection first; None when there is no reply (in `hurry` seconds)."""
         number = os.urandom(2)
-        message = number + tail
+        wire = number + tail
         server.queries += 1
         for reuse in (True, False):
-            sock = self._tcp_socket(server, answer.state.config, reuse)
+            began = time.monotonic()
+            sock = self._tcp_socket(server, answer.state.config, reuse, hurry)
             if sock is None:
                 continue
             try:
-                sock.sendall(len(message).to_bytes(2, "big") + message)
-                sock.settimeout(UPSTREAM_TCP_REPLY)
-                wire = tcp_message_read(sock, time.monotonic() + UPSTREAM_TCP_REPLY)
-                if wire is None or wire[:2] != number or not self._fits_tcp(answer.query, wire):
+                sock.sendall(len(wire).to_bytes(2, "big") + wire)
+                reply = tcp_message_read(sock, began + (hurry or UPSTREAM_TCP_REPLY))
+                if reply is None or reply[:2] != number or not _fits_tcp(answer.query, reply):
                     sock.close()
                     continue
-                reply = dns_review(
-                    dns_message_unpack(wire), answer.query, answer.state, time.monotonic(), server, options
-                )
-            except (OSError, WireError):
+            except OSError:
                 sock.close()
                 continue
+            now = time.monotonic()
+            server.replied(now - began, now)
+            answer_group = answer.group
+            if answer_group is not None:
+                answer_group.won(server)
             with self._lock:
-                self._idle_tcp.setdefault(server, []).append((sock, time.monotonic()))
-            return None if reply.drop else reply
-        server.failed += 1
+                self._idle_tcp.setdefault(server, []).append((sock, now))
+            try:
+                return dns_message_unpack(reply)
+            except WireError:
+                return malformed_message(answer.query)
         return None
 
-    def _fits_tcp(self, query: DnsQuery, wire: bytes) -> bool:
-        question = wire[DNS_HEADER_SIZE : query.question_end]
-        return (
-            len(wire) >= DNS_HEADER_SIZE
-            and bool(wire[2] & 0x80)
-            and question[:-4].lower() == query.key
-            and question[-4:] == query.wire[query.question_end - 4 : query.question_end]
-        )
-
-    def _tcp_socket(self, server: Upstream, config: Config, reuse: bool) -> socket.socket | None:
+    def _tcp_socket(self, server: Upstream, config: Config, reuse: bool, hurry: float) -> socket.socket | None:
         """Give an idle connection (`reuse`) or a new one; None when there is none."""
         if reuse:
             with self._lock:
-                idle = self._idle_tcp.get(server, [])
-                while idle:
-                    sock, since = idle.pop()
-                    if time.monotonic() - since < UPSTREAM_TCP_IDLE:
-                        return sock
-                    sock.close()
-            return None
+                idle = self._idle_tcp.get(server)
+                return idle.pop()[0] if idle else None
         try:
-            return upstream_socket(server, config, socket.SOCK_STREAM, os.urandom)
+            return upstream_socket(server, config, socket.SOCK_STREAM, 0, os.urandom, hurry or UPSTREAM_TCP_TIMEOUT)
         except OSError as error:
             self._log.complain(
                 ("tcp", server.text), f"failed to connect to {server.text} by TCP: {error_text(error)}", LOG_ERROR
@@ -7832,8 +7907,36 @@ class UpstreamExchange:
             return None
 
 
-def upstream_socket(server: Upstream, config: Config, kind: int, random: Callable[[int], bytes]) -> socket.socket:
-    """Open a socket that is connected to `server`, from the source that it or the configuration wants; OSError."""
+def _fits_tcp(query: DnsQuery, wire: bytes) -> bool:
+    """Tell whether a reply by TCP repeats the question."""
+    question = wire[DNS_HEADER_SIZE : query.question_end]
+    ours = query.wire[query.question_end - 4 : query.question_end]
+    return (
+        len(wire) > DNS_HEADER_SIZE
+        and bool(wire[2] & 0x80)
+        and question[:-4].lower() == query.key
+        and question[-4:] == ours
+    )
+
+
+def malformed_message(query: DnsQuery) -> DnsMessage:
+    """Make the empty SERVFAIL that stands for a reply which does not parse."""
+    question = query.wire[DNS_HEADER_SIZE : query.question_end]
+    message = DnsMessage(
+        query.id + struct.pack("!5H", FLAG_QR | FLAG_RA | SERVFAIL, 1, 0, 0, 0) + question, FLAG_QR | SERVFAIL
+    )
+    message.question_end = message.end = len(message.wire)
+    return message
+
+
+def upstream_socket(
+    server: Upstream, config: Config, kind: int, port: int, random: Callable[[int], bytes], patience: float = 0.0
+) -> socket.socket:
+    """Open a socket that is connected to `server`, from the source that it or the configuration wants; OSError.
+
+    A fixed source `port` is shared by the sockets towards several servers: they
+    are connected, so the kernel tells them apart.  `patience` is for TCP.
+    """
     v6 = ":" in server.address
     flags = socket.SOCK_CLOEXEC | (socket.SOCK_NONBLOCK if kind == socket.SOCK_DGRAM else 0)
     sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, kind | flags)
@@ -7841,16 +7944,15 @@ def upstream_socket(server: Upstream, config: Config, kind: int, random: Callabl
         if server.interface:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, server.interface.encode() + b"\0")
         any_address = server.source or ("::" if v6 else "0.0.0.0")
-        if kind == socket.SOCK_DGRAM:
-            port = server.source_port or (config.query_port or 0 if not server.source else 0)
-            if server.source or port:
-                sock.bind((any_address, port))
-            elif config.min_port or config.max_port:
-                _bind_between(sock, any_address, config.min_port or 1024, config.max_port or 65_535, random)
-        else:
-            sock.settimeout(UPSTREAM_TCP_TIMEOUT)
-            if server.source:
-                sock.bind((any_address, 0))
+        if port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if server.source or port:
+            sock.bind((any_address, port))
+        elif kind == socket.SOCK_DGRAM and (config.min_port or config.max_port):
+            _bind_between(sock, any_address, config.min_port or 1024, config.max_port or 65_535, random)
+        if patience:
+            sock.settimeout(patience)
         scope = socket.if_nametoindex(server.scope) if server.scope else 0
         sock.connect((server.address, server.port, 0, scope) if v6 else (server.address, server.port))
     except BaseException:
@@ -7917,7 +8019,7 @@ def name_matches(pattern: str, name: str) -> bool:
 
 
 def interface_admits(config: Config, at: InterfaceAddress | None, interface: str, address: bytes) -> bool:
-    """Tell whether queries to `address` on `interface` are served (behaviour of interface, listen-address, except-interface)."""
+    """Tell whether queries to `address` on `interface` are served (interface, listen-address, except-interface)."""
     names = [interface] + ([at.label, at.interface] if at is not None else [])
     listed = address_format(address) in config.listen_address if address else False
     if config.interface or config.listen_address:
@@ -8047,6 +8149,8 @@ class DnsService:
         self.log = log
         self.dump = dump
         self.dropped = 0  # datagrams that were no queries
+        self.connections: dict[int, TcpConnection] = {}  # of all listeners
+        self.connections_lock = threading.Lock()
         self._serial = itertools.count(1)
 
     def query(self, data: bytes, client: DnsClient) -> bytes | None:
@@ -8179,16 +8283,14 @@ class DnsUdpServer(socketserver.UDPServer):
                 else:
                     send((data[:2], answer.tail or answer.turn()), known.arrival.control, 0, peer)
                 if log.queries:
-                    texts = answer.texts
-                    log.put(f"{texts[0]} from {peer[0]}")
-                    for text in texts[1:]:
-                        log.put(text)
+                    _log_hit(log, answer.texts, peer[0])
             except OSError as error:
                 if error.errno in (errno.EBADF, errno.ENOTSOCK):
                     return
                 log.complain(("udp", error.errno), f"failed to answer a query: {error_text(error)}", LOG_ERROR)
             except Exception as error:  # nothing that a client sends may end this thread
-                log.failure("udp", error)
+                if not self._stopping:  # closing wakes recvmsg with nothing in hand
+                    log.failure("udp", error)
 
     def _meet(self, info: bytes, address: str) -> UdpPeer | None:
         """Judge a client that is new, or that came another way; None when it is not served."""
@@ -8265,12 +8367,20 @@ class DnsUdpServer(socketserver.UDPServer):
         self.server_close()
 
 
+def _log_hit(log: Log, texts: tuple[str, ...], address: str) -> None:
+    """Log a query that was answered from a finished answer."""
+    log.put(f"{texts[0]} from {address}")
+    for text in texts[1:]:
+        log.put(text)
+
+
 class TcpConnection:
     """A client's connection; `idle` while it is between two queries."""
 
-    __slots__ = ("sock", "peer", "idle", "since")
+    __slots__ = ("server", "sock", "peer", "idle", "since")
 
-    def __init__(self, sock: socket.socket, peer: tuple[Any, ...]) -> None:
+    def __init__(self, server: DnsTcpServer, sock: socket.socket, peer: tuple[Any, ...]) -> None:
+        self.server = server
         self.sock = sock
         self.peer = peer
         self.idle = True
@@ -8292,8 +8402,8 @@ class DnsTcpServer(socketserver.TCPServer):
         self._service = service
         self._admit = admit
         self._stopping = False
-        self._connections: dict[int, TcpConnection] = {}
-        self._lock = threading.Lock()
+        self._connections = service.connections
+        self._lock = service.connections_lock
         self.peer_check: Callable[[str], bool] | None = None
         super().__init__(listener.target, socketserver.StreamRequestHandler)
 
@@ -8325,22 +8435,24 @@ class DnsTcpServer(socketserver.TCPServer):
                 sock.close()
                 log.failure("tcp", error)
 
-    def in_use(self) -> int:
-        """Count the open connections."""
-        return len(self._connections)
-
     def _open(self, sock: socket.socket, peer: tuple[Any, ...]) -> None:
         limit = self._service.state.config.max_tcp_connections
         if not self._make_room(limit):
             sock.close()
             return
-        connection = TcpConnection(sock, peer)
+        connection = TcpConnection(self, sock, peer)
         with self._lock:
             self._connections[id(connection)] = connection
         metrics = self._service.state.metrics
         metrics.tcp_connections += 1
         metrics.tcp_peak = max(metrics.tcp_peak, len(self._connections))
-        threading.Thread(target=self._serve, args=(connection,), name="tcp", daemon=True).start()
+        try:
+            threading.Thread(target=self._serve, args=(connection,), name="tcp", daemon=True).start()
+        except RuntimeError:  # no memory or no process left for a thread
+            with self._lock:
+                self._connections.pop(id(connection), None)
+            sock.close()
+            self._service.log.complain("thread", "failed to start a thread for a TCP client", LOG_ERROR)
 
     def _make_room(self, limit: int) -> bool:
         """Wait shortly for a place below `limit`, cutting idle connections; False when none came free."""
@@ -8408,7 +8520,7 @@ class DnsTcpServer(socketserver.TCPServer):
             pass
         self.server_close()
         with self._lock:
-            connections = list(self._connections.values())
+            connections = [one for one in self._connections.values() if one.server is self]
         for connection in connections:
             self._cut(connection)
 
@@ -8648,7 +8760,7 @@ class Daemon:
         self._signals: collections.deque[int] = collections.deque(maxlen=64)
         self._hosts_signs: dict[str, int] = {}
         self._status = -1  # where the parent waits for word of the start
-        self._own_pid = os.getpid
+        self._committed = False  # the start can no longer fail: signals wait for the main loop
         self._netlink: socket.socket | None = None
         self._started = False
 
@@ -8697,6 +8809,7 @@ class Daemon:
             if any(rule.from_resolv for rule in config.domain)
             else b""
         )
+        self._hosts_signs = self._hosts_read(config)
         local = self._builder.local_data(config, domain) if config.port else LocalData()
         return self._state(config, local)
 
@@ -8721,24 +8834,27 @@ class Daemon:
         log = self._log
         log.queries = config.log_queries is not None
         log.debug = config.log_debug
-        log.sinks = []
-        self._file_sink = None
+        sinks: list[FileSink | SyslogSink] = []
+        file_sink = None
         facility = config.log_facility
         if facility is not None and (facility == "-" or "/" in facility):
             try:
-                self._file_sink = FileSink(
+                file_sink = FileSink(
                     facility, os.getpid, self._name, not (facility == "-" and config.keep_in_foreground)
                 )
             except OSError as error:
                 raise StartError(EXIT_FILE, f"cannot open log {facility}: {error_text(error)}") from None
-            log.sinks.append(self._file_sink)
+            sinks.append(file_sink)
         else:
             number = facility_number(facility or ("local0" if config.no_daemon else "daemon"))
             if number is None:
                 raise StartError(EXIT_CONFIG, f"there is no syslog facility '{facility}'")
-            log.sinks.append(SyslogSink(number, os.getpid, self._name))
+            sinks.append(SyslogSink(number, os.getpid, self._name))
         if config.no_daemon and facility != "-":
-            log.sinks.append(FileSink("-", lambda: 0, self._name, False))
+            sinks.append(FileSink("-", lambda: 0, self._name, False))
+        old, log.sinks, self._file_sink = log.sinks, list(sinks), file_sink
+        for sink in old:
+            sink.close()
 
     def _account(self, config: Config) -> tuple[int, int] | None:
         """Choose the account to run as: (uid, gid), or None to stay."""
@@ -8763,6 +8879,7 @@ class Daemon:
         """Fork twice unless told to stay; write the pid file; become the other account."""
         if not (config.keep_in_foreground or config.no_daemon):
             self._fork()
+        self._committed = True
         if not config.no_daemon:
             os.chdir("/")
             self._pid_file = "/var/run/dnsmasq.pid" if config.pid_file is None else config.pid_file
@@ -8867,11 +8984,15 @@ class Daemon:
         locals_ = [pattern for rule in reversed(config.server) if rule.kind == "local" for pattern in rule.domains]
         for pattern in locals_[:LOG_LOCALS_MAX]:
             log.info(
-                f"using only locally-known addresses for {dns_name_format(pattern.name) if pattern.name else 'unqualified names'}"
+                "using only locally-known addresses for "
+                + (dns_name_format(pattern.name) if pattern.name else "unqualified names")
             )
         more = len(locals_) - LOG_LOCALS_MAX + sum(map(len, filter(None, (config.bulk_local, config.bulk_null))))
         if more > 0:
             log.info(f"using {more} more local addresses")
+        for rule in config.server:
+            for pattern in rule.domains if rule.kind == "standard" else ():
+                log.info(f"using standard nameservers for {dns_name_format(pattern.name)}")
         if not shown and not self._resolv.paths:
             log.warning("warning: no upstream servers configured")
 
@@ -8942,7 +9063,7 @@ class Daemon:
         return False
 
     def _on_link(self, index: int, text: str) -> bool:
-        """Tell whether a client is a direct neighbour on an interface, and whether we would hear of routes that change."""
+        """Tell whether a client is a neighbour on an interface, and whether we would hear of routes that change."""
         address = address_parse(text.partition("%")[0])
         if self._netlink is None or address is None:
             return False
@@ -8979,7 +9100,7 @@ class Daemon:
         os.set_blocking(reader, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         watched = [reader] + ([self._netlink.fileno()] if self._netlink is not None else [])
-        code = EXIT_OK
+        code = self._take_signals()  # those that came during the start
         while self._running:
             ready, _, _ = select.select(watched, [], [], POLL_SECONDS)
             try:
@@ -8994,7 +9115,9 @@ class Daemon:
         return code
 
     def take_signal(self, number: int, frame: object) -> None:
-        """Note a signal; the main loop acts on it."""
+        """Note a signal; the main loop acts on it.  TERM and INT end a start that is under way."""
+        if not self._committed and number in (signal.SIGTERM, signal.SIGINT):
+            os._exit(EXIT_MISC)
         self._signals.append(number)
 
     def _take_signals(self) -> int:
@@ -9043,13 +9166,16 @@ class Daemon:
         problems = list(result.problems)
         if result.config is not None and not problems:
             problems += config_check(result.config, SystemSource())
-        if result.config is None or problems:
+        config = result.config
+        if config is None or problems:
             for problem in problems:
                 self._log.error(config_problem_format(problem))
             self._log.error("the configuration is not reloaded, the old one stays in use")
-            return
+            if result.exit_code != EXIT_FILE:
+                return
+            config = self.config  # not to be read for this account: hosts and servers files are read all the same
         try:
-            self._swap(result.config)
+            self._swap(config)
         except StartError as error:
             self._log.error(f"{error}; the configuration is not reloaded, the old one stays in use")
 
@@ -9087,7 +9213,6 @@ class Daemon:
 
     def _relog(self, config: Config) -> None:
         try:
-            self._log.flush()
             self._open_logs(config)
         except StartError as error:
             self._log.error(str(error))
@@ -9107,6 +9232,12 @@ class Daemon:
             self._use(self._build(config))
 
     def _hosts_moved(self, config: Config) -> bool:
+        signs = self._hosts_read(config)
+        moved, self._hosts_signs = signs != self._hosts_signs, signs
+        return moved
+
+    def _hosts_read(self, config: Config) -> dict[str, int]:
+        """Take what tells whether a file of the hosts directories has changed."""
         signs: dict[str, int] = {}
         for directory in config.hostsdir:
             try:
@@ -9115,10 +9246,7 @@ class Daemon:
                     signs[path] = status.st_mtime_ns + status.st_size + status.st_ino
             except OSError:
                 continue
-        moved = bool(self._hosts_signs) and signs != self._hosts_signs
-        first = not self._hosts_signs
-        self._hosts_signs = signs or {"": 0}
-        return moved and not first
+        return signs
 
     def _servers_changed(self) -> None:
         state = self._state(self.config, self._service.state.local)
@@ -9166,7 +9294,8 @@ class Daemon:
             return
         cache = state.cache
         log.info(
-            f"cache size {cache.size}, {cache.evicted}/{cache.inserted} cache insertions re-used unexpired cache entries."
+            f"cache size {cache.size}, {cache.evicted}/{cache.inserted} "
+            "cache insertions re-used unexpired cache entries."
         )
         log.info(
             f"queries forwarded {metrics.forwarded}, queries answered locally {metrics.local + state.answers.hits()}"
@@ -9176,7 +9305,7 @@ class Daemon:
         log.info(f"queries for authoritative zones {metrics.auth}")
         used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         log.info(f"pool memory in use {used}, max {used}, allocated {used}")
-        in_use = sum(tcp.in_use() for tcp in self._tcp.values())
+        in_use = len(self._service.connections)
         log.info(
             f"child processes for TCP requests: in use {in_use}, highest since last SIGUSR1 {metrics.tcp_peak}, "
             f"max allowed {self.config.max_tcp_connections}."
@@ -9281,6 +9410,16 @@ def _starting_signal(number: int, frame: object) -> None:
         os._exit(EXIT_MISC)
 
 
+def _print(text: str) -> int:
+    """Write to standard output; a reader that went away is no error."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return EXIT_OK
+
+
 def _problems_print(problems: Iterable[ConfigProblem]) -> None:
     for problem in problems:
         sys.stderr.write(f"dnsmasq: {config_problem_format(problem)}\n")
@@ -9292,19 +9431,16 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if arguments in (["--version"], ["-v"]):
-        sys.stdout.write(version_text())
-        return EXIT_OK
+        return _print(version_text())
     if argv is None:
         _identity_restore()
     _signals_install(_starting_signal)
     source = SystemSource()
     result = config_load(arguments, source)
     if result.command == "version":
-        sys.stdout.write(version_text())
-        return EXIT_OK
+        return _print(version_text())
     if result.command == "help":
-        sys.stdout.write(help_text(result.topic))
-        return EXIT_OK
+        return _print(help_text(result.topic))
     problems = list(result.problems)
     if result.config is not None and not problems:
         problems += config_check(result.config, source)
@@ -9323,6 +9459,7 @@ def _serve(config: Config, arguments: list[str], source: SystemSource) -> int:
     sys.setswitchinterval(0.001)  # a list that loads must not hold the packets up for long
     log = Log()
     daemon = Daemon(config, functools.partial(config_load, arguments, source), process_name(), log)
+    _signals_install(daemon.take_signal)
     try:
         daemon.start()
     except StartError as error:
@@ -9333,7 +9470,6 @@ def _serve(config: Config, arguments: list[str], source: SystemSource) -> int:
         if not daemon.report_failure(error):
             sys.stderr.write(f"\ndnsmasq: {error}\n")
         return error.code
-    _signals_install(daemon.take_signal)
     code = daemon.run()
     sys.stdout.flush()
     os._exit(code)  # the threads of the service hold nothing that needs an orderly end

@@ -759,8 +759,8 @@ UPPER.example.com A *2
 upper.example.com A
 a.example.com A edns=1232
 a.example.com A do
-a.example.com A cd
-a.example.com A ad
+a.example.com A cd ! ~answer_TTL : dnsmasq asked again for the DO bit
+a.example.com A ad ! ~answer_TTL : dnsmasq asked again for the DO bit
 a.example.com A rd0 ! ~answer_TTL ~upstream ~log : dnsmasq forwards what it has when RD is clear
 caa.example.com CAA *2
 https.example.com HTTPS *2

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dnswire
+
 import pydnsmasq as p
 
 NOW = 1000.0
@@ -182,6 +183,8 @@ class Pure:
     def client(self, address: str = CLIENT, tcp: bool = False, auth: bool = False, interface: str = "eth0") -> Any:
         made = p.DnsClient(address, 5353, tcp, lambda wire: None)
         made.auth, made.interface = auth, interface
+        mine = [one.address for one in self.state.interfaces if one.interface == interface and len(one.address) == 4]
+        made.local = mine[0] if mine else b""
         return made
 
     def query(self, asked: str, qtype: str = "A", **how: Any) -> Any:

@@ -153,7 +153,7 @@ class Exchange:
         answer = pydnsmasq.dns_answer(pydnsmasq.dns_query_unpack(wire), peer, self.state, time.monotonic())
         silent = pydnsmasq.QUERY_LOG_SILENT
         if answer.outcome != "forward":
-            waiter.queue.put(answer.finish()[0])
+            waiter.queue.put(answer.finish(False)[0])
             return waiter
         first = self.exchange.ask_tcp(answer, silent) if tcp else self.exchange.ask(answer, silent)
         if first is not None:

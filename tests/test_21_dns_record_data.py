@@ -20,6 +20,7 @@ from pydnsmasq import (
     address_in,
     address_parse,
     dns_name_parse,
+    dns_name_read,
     rdata_expand,
     rdata_log,
     rdata_names,
@@ -101,8 +102,10 @@ IDS = [f"{row[0]} {' '.join(row[3])}" for row in ROWS]
 def test_expand(rrtype: str, data: bytes, whole: bytes, names: list[str]) -> None:
     code = RR_TYPES[rrtype]
     message = BEFORE + data + b"\xee" * 9  # what follows does not belong to it
-    for memo in ({}, {0: BEFORE[:13]}):
-        assert rdata_expand(message, len(BEFORE), len(data), code, memo) == whole
+    memo: dict[int, Any] = {}
+    for at in (0, 13, 0):  # with nothing, one name and both names read before
+        assert rdata_expand(message, len(BEFORE), len(data), code, memo.copy()) == whole
+        dns_name_read(message, at, memo)
     assert rdata_expand(whole, 0, len(whole), code, {}) == whole
     spans = rdata_names(whole, code)
     assert [whole[start:end] for start, end, _ in spans] == [dns_name_parse(name) for name in names]

@@ -151,7 +151,8 @@ RUNS = [
     ("bad lines between", run_of("0.0.0.0") + "bad ads1.x1.example\n0.0.0.0 a..b\n" + run_of("0.0.0.0", 300)),
 ]
 ASKED = ["ads1.x1.example", "ads599.x4.example", "ads600.x5.example", "localhost", "local.domain", "upper.example",
-         "one.example", "two.example", "late.example", "x1.example", "example", "a.ads1.x1.example", "none.example"]  # fmt: skip
+         "one.example", "two.example", "late.example", "x1.example", "example", "a.ads1.x1.example",
+         "none.example"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", [row[1] for row in RUNS], ids=[row[0] for row in RUNS])
@@ -195,8 +196,26 @@ def test_a_bad_name_in_a_long_run_harms_nobody(bad: str) -> None:
     data, said, _ = hosts(f"0.0.0.0 {bad}\n{run_of('0.0.0.0')}".encode())
     assert said in ([], ["bad name at /etc/hosts line 1"])
     assert found(data, "ads1.x1.example") == ["0.0.0.0"]
-    reverse_owner = owner(data, "0.0.0.0")
-    assert reverse_owner is not None and reverse_owner.startswith("ads0.")
+    assert owner(data, "0.0.0.0") in (None, "ads0.x0.example")
+
+
+def test_a_long_run_and_expansion(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "127.0.0.1 localhost\n" + run_of("127.0.0.1")
+    quick, _, quick_count = hosts(text, name("lan"))
+    monkeypatch.setattr(p.HostsReader, "_LONG", 1 << 40)
+    plain, _, plain_count = hosts(text, name("lan"))
+    assert quick_count == plain_count
+    for asked in ("localhost", "localhost.lan", "ads1.x1.example", "ads1.x1.example.lan"):
+        assert found(quick, asked) == found(plain, asked), asked
+    assert owner(quick, "127.0.0.1") == owner(plain, "127.0.0.1") == "localhost.lan"
+
+
+@pytest.mark.parametrize(
+    "octets", [b"\n" * 5000, b" " * 9000 + b"\n", b"\0" * 9000, b"0.0.0.0 " * 999, b"0.0.0.0\n" * 999]
+)
+def test_odd_long_files(octets: bytes) -> None:
+    data, _, count = hosts(octets)
+    assert (data.names, data.bulks, count) == ({}, [], 0) or b"0.0.0.0 " in octets
 
 
 def test_a_long_run_cut_anywhere_is_the_same() -> None:
@@ -237,7 +256,8 @@ def test_every_kind_of_record() -> None:
     assert [rr.ttl for rr in data.find(name("h.lan"), p.TYPE_AAAA)] == [60]
     assert [(rr.rdata, rr.ttl) for rr in data.find(name("c2.lan"), p.TYPE_CNAME)] == [(name("h.lan"), 30)]
     expected = {
-        ("t.lan", p.TYPE_TXT): b"\3one\3two", ("bare.lan", p.TYPE_TXT): b"\0", ("p.lan", p.TYPE_PTR): name("target.lan"),
+        ("t.lan", p.TYPE_TXT): b"\3one\3two", ("bare.lan", p.TYPE_TXT): b"\0",
+        ("p.lan", p.TYPE_PTR): name("target.lan"),
         ("m.lan", p.TYPE_MX): b"\0\7" + name("mail.lan"), ("m2.lan", p.TYPE_MX): b"\0\1" + name("me.lan"),
         ("_a._tcp.lan", p.TYPE_SRV): b"\0\2\0\3\0\1" + name("s.lan"),
         ("n.lan", p.TYPE_NAPTR): b"\0\1\0\2\1u\3sip\5!a!b!\0",
@@ -319,7 +339,9 @@ def test_synth_domain_keeps_to_its_domain_and_range() -> None:
 
 
 def test_any_label_under_a_synth_domain_is_harmless() -> None:
-    rules = [config(f"synth-domain=s,{value}", "no-resolv").synth_domain[0] for value in ("10.0.0.0/8,p*", "fd00::/64,p")]
+    rules = [
+        config(f"synth-domain=s,{value}", "no-resolv").synth_domain[0] for value in ("10.0.0.0/8,p*", "fd00::/64,p")
+    ]
     dice = random.Random(41)
     for _ in range(2000):
         label = b"p" + bytes(dice.choice(b"0123456789-:.abf\xb2\xb9\xbd\0 ") for _ in range(dice.randrange(1, 40)))

@@ -283,9 +283,10 @@ def test_a_finished_negative_answer_ages_too() -> None:
     entry.soa = (name("zone"), soa, 300)
     pure.cache.put([entry], T)
     answer = finished(pure, "x.zone")
-    assert ttls(answer) == [60]
+    assert ttls(answer) == [300]
     assert answer.renew(T + 20.0)
-    assert ttls(answer) == [40]
+    assert ttls(answer) == [280]
+    assert not answer.renew(T + 60.0), "it ends with the entry, not with the SOA"
 
 
 def test_answers_of_our_own_stay() -> None:

@@ -202,8 +202,11 @@ class Service:
         for thread in self._threads:
             thread.join(3)
             assert not thread.is_alive(), "a server's loop does not end"
-        wait_until(lambda: not self.tcp.in_use(), 8, "the end of all connections")
+        wait_until(lambda: not self.in_use(), 8, "the end of all connections")
         self.kit.__exit__()
+
+    def in_use(self) -> int:
+        return len(self.service.connections)
 
     def connect(self) -> socket.socket:
         return socket.create_connection((self.host, self.port), timeout=5)
@@ -399,7 +402,7 @@ def test_several_questions_on_one_connection() -> None:
             sock.sendall(framed(dnswire.build_query("rec.test", id=number)))
             reply = read_reply(sock)
             assert reply is not None and reply.id == number
-        assert service.tcp.in_use() == 1
+        assert service.in_use() == 1
         assert service.kit.state.metrics.tcp_connections == 1
 
 
@@ -431,7 +434,7 @@ def test_idle_connections_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
         assert read_reply(sock) is not None
         began = time.monotonic()
         assert sock.recv(1) == b"" and 0.2 < time.monotonic() - began < 1.5
-        wait_until(lambda: service.tcp.in_use() == 0, 2, "a free place")
+        wait_until(lambda: service.in_use() == 0, 2, "a free place")
 
 
 def test_slow_writers_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,7 +466,7 @@ def test_slow_readers_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
         with contextlib.suppress(OSError):
             for _ in range(3000):
                 sock.sendall(question)
-        wait_until(lambda: service.tcp.in_use() == 0, 5, "the slow reader's end")
+        wait_until(lambda: service.in_use() == 0, 5, "the slow reader's end")
         assert udp_ask(service) is not None
 
 
@@ -514,7 +517,7 @@ def test_many_idle_connections_take_few_threads() -> None:
     with Service() as service:
         threads = threading.active_count()
         with connections(service, 300):
-            assert service.tcp.in_use() <= 21
+            assert service.in_use() <= 21
             assert threading.active_count() <= threads + 22
             assert udp_ask(service, seconds=1) is not None
             with service.connect() as sock:
@@ -536,7 +539,7 @@ def test_busy_connections_are_not_cut() -> None:
         with connections(service, 2) as socks:
             for sock in socks:
                 sock.sendall(framed(QUERY))
-            wait_until(lambda: not any(one.idle for one in service.tcp._connections.values()), 2, "busy places")
+            wait_until(lambda: not any(one.idle for one in service.service.connections.values()), 2, "busy places")
             with service.connect() as third:
                 assert read_reply(third) is None
             go.set()
@@ -554,7 +557,7 @@ def test_the_limit_is_for_all_listeners_together() -> None:
             for host in ["127.0.0.1", "127.0.0.2"] * 3:
                 socks.append(socket.create_connection((host, service.port), timeout=2))
             time.sleep(0.5)
-            assert service.tcp.in_use() + second.in_use() <= 3
+            assert service.in_use() <= 3
         finally:
             for sock in socks:
                 sock.close()
@@ -577,7 +580,7 @@ def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
             with service.connect() as sock:
                 assert read_reply(sock) is None
         monkeypatch.undo()
-        wait_until(lambda: service.tcp.in_use() == 0, 1, "no place taken")
+        wait_until(lambda: service.in_use() == 0, 1, "no place taken")
         with service.connect() as sock:
             sock.sendall(framed(QUERY))
             assert read_reply(sock) is not None
@@ -593,7 +596,7 @@ def test_nothing_is_left_of_many_connections() -> None:
             if number % 3:
                 sock.sendall(framed(QUERY) if number % 3 == 1 else b"\0")
             sock.close()
-        wait_until(lambda: service.tcp.in_use() == 0, 8, "no connection")
+        wait_until(lambda: service.in_use() == 0, 8, "no connection")
         assert descriptors() <= before
 
 

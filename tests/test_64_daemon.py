@@ -1,0 +1,638 @@
+"""Section 64: resolv files, state from files, reload, statistics."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import dnswire
+import pydnsmasq
+from harness import OURS_KIND, PROGRAM, Daemon, MockReply, MockUpstream, ask, free_port, load, need, wait_until
+from shellkit import LogLines, settings
+
+pytestmark = pytest.mark.skipif(OURS_KIND == "real", reason="about our own daemon")
+
+ALONE = "no-resolv\nno-hosts\n"
+REC = "host-record=rec.test,10.1.2.3\n"
+MakeDaemon = Callable[..., Daemon]
+
+
+@pytest.fixture
+def make(tmp_path: pathlib.Path) -> Iterator[MakeDaemon]:
+    made: list[Daemon] = []
+
+    def build(conf: str = ALONE + REC, **more: object) -> Daemon:
+        made.append(Daemon(tmp_path / f"d{len(made)}", conf, **more))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield build
+    for daemon in made:
+        daemon.stop()
+    for daemon in made:
+        assert "Traceback" not in daemon.stderr() + daemon.log()
+
+
+# -- resolv files ------------------------------------------------------------------
+
+
+class Resolv:
+    """A ResolvWatch on files in a directory; each change gets a time of its own."""
+
+    def __init__(self, directory: pathlib.Path, names: tuple[str, ...] = ("resolv",)) -> None:
+        self.directory = directory
+        self.log = LogLines()
+        self._time = 1_000_000_000
+        self.watch = pydnsmasq.ResolvWatch([str(directory / name) for name in names], self.log.log)
+
+    def write(self, text: str, name: str = "resolv") -> None:
+        path = self.directory / name
+        path.write_text(text)
+        self._time += 1
+        os.utime(path, (self._time, self._time))
+
+    def replace(self, text: str) -> None:
+        self.write(text, "resolv.tmp")
+        (self.directory / "resolv.tmp").rename(self.directory / "resolv")
+
+    @property
+    def servers(self) -> list[str]:
+        return [rule.address for rule in self.watch.rules]
+
+    def count(self, words: str) -> int:
+        return sum(words in line for line in self.log.lines())
+
+
+@pytest.fixture
+def resolv(tmp_path: pathlib.Path) -> Resolv:
+    made = Resolv(tmp_path)
+    made.write("nameserver 10.0.0.1\n")
+    assert made.watch.poll() and made.servers == ["10.0.0.1"]
+    return made
+
+
+def test_an_unchanged_file_is_no_news(resolv: Resolv) -> None:
+    assert not resolv.watch.poll() and not resolv.watch.poll()
+    assert resolv.count("reading ") == 1
+
+
+def test_a_new_list_is_news(resolv: Resolv) -> None:
+    resolv.write("# comment\nsearch x\nnameserver 10.0.0.2\nnameserver fd00::1\nnameserver fe80::1%lo\n")
+    assert resolv.watch.poll() and resolv.servers == ["10.0.0.2", "fd00::1", "fe80::1"]
+    assert resolv.watch.rules[2].scope == "lo"
+
+
+TROUBLE = {
+    "emptied": "",
+    "comments": "# nothing here\n",
+    "no servers": "search example.test\noptions edns0\n",
+    "bad servers": "nameserver\nnameserver x.y\nnameserver 1.2.3\n",
+    "zeros": "nameserver 0.0.0.0\nnameserver ::\n",
+    "binary": "\0\1\2\3\n",
+}
+
+
+@pytest.mark.parametrize("text", TROUBLE.values(), ids=TROUBLE)
+def test_a_file_without_servers_changes_nothing(text: str, resolv: Resolv) -> None:
+    for _ in range(3):
+        resolv.write(text)
+        for _ in range(2):
+            assert not resolv.watch.poll()
+            assert resolv.servers == ["10.0.0.1"]
+    assert resolv.count("no servers found in") == 1, "once is enough"
+    resolv.write("nameserver 10.0.0.2\n")
+    assert resolv.watch.poll() and resolv.servers == ["10.0.0.2"]
+    resolv.write(text)
+    assert not resolv.watch.poll() and resolv.servers == ["10.0.0.2"]
+    assert resolv.count("no servers found in") == 2
+
+
+@pytest.mark.parametrize("text", ["nameserver 10.0.0", "nameserver 10.0.0.1\nnameserver 10.0.0.2", "names"])
+def test_a_half_written_file_waits_for_the_rest(text: str, resolv: Resolv) -> None:
+    resolv.write(text)
+    assert not resolv.watch.poll() and resolv.servers == ["10.0.0.1"]
+    resolv.write("nameserver 10.0.0.1\nnameserver 10.0.0.23\n")
+    assert resolv.watch.poll() and resolv.servers == ["10.0.0.1", "10.0.0.23"]
+
+
+def test_a_file_without_a_last_newline_is_taken_in_the_end(resolv: Resolv) -> None:
+    resolv.write("nameserver 10.0.0.2")
+    assert not resolv.watch.poll()
+    assert resolv.watch.poll() and resolv.servers == ["10.0.0.2"]
+    assert not resolv.watch.poll()
+
+
+def test_a_half_written_first_file_is_better_than_nothing(tmp_path: pathlib.Path) -> None:
+    fresh = Resolv(tmp_path)
+    fresh.write("nameserver 10.0.0.9")
+    assert fresh.watch.poll() and fresh.servers == ["10.0.0.9"]
+
+
+def test_a_file_that_vanishes(resolv: Resolv) -> None:
+    (resolv.directory / "resolv").unlink()
+    for _ in range(3):
+        assert not resolv.watch.poll() and resolv.servers == ["10.0.0.1"]
+    assert resolv.count("No such file") == 1
+    resolv.write("nameserver 10.0.0.2\n")
+    assert resolv.watch.poll() and resolv.servers == ["10.0.0.2"]
+
+
+def test_a_file_that_is_replaced(resolv: Resolv) -> None:
+    resolv.replace("nameserver 10.0.0.2\n")
+    assert resolv.watch.poll() and resolv.servers == ["10.0.0.2"]
+    resolv.replace("")
+    assert not resolv.watch.poll() and resolv.servers == ["10.0.0.2"]
+    resolv.replace("nameserver 10.0.0.3\n")
+    assert resolv.watch.poll() and resolv.servers == ["10.0.0.3"]
+
+
+def test_a_directory_that_does_not_exist_yet(tmp_path: pathlib.Path) -> None:
+    late = Resolv(tmp_path / "run" / "x")
+    assert not late.watch.poll() and late.servers == []
+    late.directory.mkdir(parents=True)
+    late.write("nameserver 10.0.0.1\n")
+    assert late.watch.poll() and late.servers == ["10.0.0.1"]
+
+
+def test_links_are_followed(resolv: Resolv) -> None:
+    link = resolv.directory / "link"
+    link.symlink_to("elsewhere")
+    watch = pydnsmasq.ResolvWatch([str(link)], resolv.log.log)
+    assert not watch.poll()
+    resolv.write("nameserver 10.0.0.5\n", "elsewhere")
+    assert watch.poll() and watch.rules[0].address == "10.0.0.5"
+    resolv.write("nameserver 10.0.0.6\n", "other")
+    link.unlink()
+    link.symlink_to("other")
+    assert watch.poll() and watch.rules[0].address == "10.0.0.6"
+
+
+def test_a_directory_in_place_of_the_file(resolv: Resolv) -> None:
+    path = resolv.directory / "resolv"
+    path.unlink()
+    path.mkdir()
+    assert not resolv.watch.poll() and resolv.servers == ["10.0.0.1"]
+    assert resolv.count("Is a directory") == 1
+
+
+def test_of_several_files_the_newest_counts(tmp_path: pathlib.Path) -> None:
+    two = Resolv(tmp_path, ("a", "b"))
+    two.write("nameserver 10.0.0.1\n", "a")
+    two.write("nameserver 10.0.0.2\n", "b")
+    assert two.watch.poll() and two.servers == ["10.0.0.2"]
+    two.write("nameserver 10.0.0.3\n", "a")
+    assert two.watch.poll() and two.servers == ["10.0.0.3"]
+    (tmp_path / "a").unlink()
+    assert two.watch.poll() and two.servers == ["10.0.0.2"]
+
+
+def test_a_huge_file_is_bounded(resolv: Resolv) -> None:
+    resolv.write("nameserver 10.0.0.2\n" + "# x\n" * 200_000)
+    resolv.watch.poll()
+    resolv.watch.poll()
+    assert resolv.servers == ["10.0.0.2"]
+
+
+# -- domains and names -------------------------------------------------------------
+
+
+def packed(text: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+
+
+DOMAINS = """
+domain=early.test
+domain=net.test,10.1.0.0/16
+domain=range.test,10.1.5.10,10.1.5.20
+domain=six.test,fd00::/64
+domain=late.test
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("10.1.0.1", "net.test"),
+        ("10.1.5.10", "range.test"),
+        ("10.1.5.20", "range.test"),
+        ("10.1.5.21", "net.test"),
+        ("10.2.0.1", "late.test"),
+        ("fd00::77", "six.test"),
+        ("fd00:0:0:1::77", "late.test"),
+        ("192.0.2.1", "late.test"),
+    ],
+)
+def test_domain_for(address: str, expected: str) -> None:
+    rules = settings(DOMAINS).domain
+    assert pydnsmasq.domain_for(rules, b"", packed(address)) == dnswire.pack_name(expected)
+
+
+def test_domain_of_the_resolv_file(tmp_path: pathlib.Path) -> None:
+    rules = settings("domain=#\n").domain
+    name = dnswire.pack_name("from.test")
+    assert pydnsmasq.domain_for(rules, name, packed("10.0.0.1")) == name
+    assert pydnsmasq.domain_for((), b"", packed("10.0.0.1")) == b""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("search one.test two.test\n", "one.test"),
+        ("domain one.test\n", "one.test"),
+        ("nameserver 1.2.3.4\nsearch x.test\n", "x.test"),
+        ("search\n", ""),
+        ("", ""),
+        ("search " + "x" * 70 + ".test\n", ""),
+    ],
+)
+def test_resolv_domain_read(text: str, expected: str, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "resolv"
+    path.write_text(text)
+    wanted = dnswire.pack_name(expected) if expected else b""
+    assert pydnsmasq.resolv_domain_read([str(path)]) == wanted
+    assert pydnsmasq.resolv_domain_read([str(tmp_path / "none")]) == b""
+
+
+@pytest.mark.parametrize(("name", "valid"), [("host", True), ("a.b.test", True), ("x" * 70, False), ("", True)])
+def test_hostname_read(name: str, valid: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pydnsmasq.socket, "gethostname", lambda: name)
+    expected = dnswire.pack_name(name) if valid and name else b"\0"
+    assert pydnsmasq.hostname_read() == expected
+
+
+# -- building ----------------------------------------------------------------------
+
+
+def test_local_data_from_files(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "one").write_text("10.0.0.1 a.test\n")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "x").write_text("10.0.0.2 b.test\n")
+    (tmp_path / "d" / "x~").write_text("10.0.0.3 c.test\n")
+    log = LogLines()
+    paths = f"{tmp_path}/one", f"{tmp_path}/none", "/proc/self/mem"
+    conf = "no-hosts\n" + "".join(f"addn-hosts={path}\n" for path in paths) + f"hostsdir={tmp_path}/d\n"
+    data = pydnsmasq.StateBuilder(log.log).local_data(settings(conf), b"")
+    assert data.exists(dnswire.pack_name("a.test")) and data.exists(dnswire.pack_name("b.test"))
+    assert not data.exists(dnswire.pack_name("c.test"))
+    assert f"read {tmp_path}/one - 1 names" in log.lines()
+    assert any("none: No such file" in line for line in log.lines())
+    assert any("/proc/self/mem" in line and "failed" in line for line in log.lines()), "an error while reading"
+
+
+def test_servers_of_our_own_are_left_out() -> None:
+    log = LogLines()
+    config = settings("server=10.0.0.1\nserver=10.0.0.2\nserver=10.0.0.1#5353\n")
+    rules = pydnsmasq.StateBuilder(log.log).rules(config, (), None, frozenset([packed("10.0.0.1")]))
+    assert [(one.address, one.port) for one in rules.default.servers] == [("10.0.0.2", 53), ("10.0.0.1", 5353)]
+    assert "ignoring nameserver 10.0.0.1 - local interface" in log.text()
+
+
+def test_health_lives_on_over_a_reload() -> None:
+    builder, config = pydnsmasq.StateBuilder(LogLines().log), settings("server=10.0.0.1\nserver=10.0.0.2\n")
+    old = builder.rules(config, (), None, frozenset())
+    old.default.servers[1].queries = 77
+    new = builder.rules(settings("server=10.0.0.2\n"), (), old, frozenset())
+    assert new.default.servers == [old.default.servers[1]] and new.default.servers[0].queries == 77
+    assert len(new.servers) == 1, "servers that are gone are kept for ever"
+
+
+def test_a_servers_file(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "servers"
+    path.write_text("server=10.0.0.1\nnonsense\nserver=/x.test/10.0.0.2\n")
+    log = LogLines()
+    rules = pydnsmasq.StateBuilder(log.log).rules(settings(f"servers-file={path}\n"), (), None, frozenset())
+    assert [one.address for one in rules.default.servers] == ["10.0.0.1"]
+    assert f"{path}:2" in log.text() and f"reading {path}" in log.lines()
+    path.unlink()
+    pydnsmasq.StateBuilder(log.log).rules(settings(f"servers-file={path}\n"), (), None, frozenset())
+    assert f"cannot read {path}" in log.text()
+
+
+def test_cache_line() -> None:
+    name = dnswire.pack_name("a.test")
+    entry = pydnsmasq.CacheEntry(name, 1, pydnsmasq.CACHE_DATA, (b"\x0a\0\0\1",), 300, 1000)
+    assert re.match(r"a\.test +10\.0\.0\.1 +4F +\w{3} \w{3} [ \d]\d ", pydnsmasq.cache_line(entry, 1000))
+    negative = pydnsmasq.CacheEntry(name, 28, pydnsmasq.CACHE_NXDOMAIN, (), 300, 1000)
+    assert re.match(r"a\.test +F +NX ", pydnsmasq.cache_line(negative, 1000))
+
+
+# -- the running daemon: reload ----------------------------------------------------
+
+
+def hup(daemon: Daemon, pattern: str) -> None:
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_log(pattern)
+
+
+BROKEN = {
+    "unknown option": "nonsense\n",
+    "bad value": "port=abc\n",
+    "missing quote": 'txt-record=x,"half\n',
+    "missing include": "conf-file=$DIR/nowhere\n",
+    "conflict": "bind-interfaces\nbind-dynamic\n",
+    "unknown user": "user=no-such-user-here\n",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_a_broken_configuration_changes_nothing(text: str, make: MakeDaemon) -> None:
+    daemon = make(ALONE + REC).start()
+    good = daemon.conf_path.read_text()
+    daemon.write("conf", good.replace("10.1.2.3", "10.9.9.9") + text)
+    hup(daemon, "not reloaded")
+    assert daemon.ask("rec.test").rdatas() == ["10.1.2.3"]
+    daemon.write("conf", good.replace("10.1.2.3", "10.9.9.9"))
+    daemon.signal(signal.SIGHUP)
+    wait_until(lambda: daemon.ask("rec.test").rdatas() == ["10.9.9.9"], 5, "the mended file")
+
+
+def test_a_removed_configuration_changes_nothing(make: MakeDaemon) -> None:
+    daemon = make().start()
+    daemon.conf_path.unlink()
+    hup(daemon, "not reloaded")
+    assert str(daemon.conf_path) in daemon.log() and daemon.ask("rec.test").rdatas() == ["10.1.2.3"]
+
+
+def test_a_log_file_that_cannot_be_opened_does_not_end_the_log(make: MakeDaemon) -> None:
+    """A reload names an impossible log file: the old one stays in use, and says so."""
+    daemon = make(REC + ALONE).start()
+    text = daemon.conf_path.read_text()
+    directory = str(daemon.directory)
+    daemon.conf_path.write_text(text.replace(f"{directory}/log", f"{directory}/none/log") + "log-queries\n")
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_log("none/log")
+    daemon.ask("still.here.test")
+    daemon.conf_path.write_text(text)
+    before = len(daemon.log())
+    daemon.signal(signal.SIGUSR1)
+    wait_until(lambda: "cache size" in daemon.log()[before:], 3, "statistics in the log")
+
+
+def test_another_log_file_after_a_reload(make: MakeDaemon) -> None:
+    daemon = make(REC + ALONE + "log-queries\n").start()
+    descriptors = pathlib.Path(f"/proc/{daemon.pid}/fd")
+    before = len(list(descriptors.iterdir()))
+    text = daemon.conf_path.read_text()
+    for number in range(5):
+        daemon.conf_path.write_text(text.replace(f"{daemon.directory}/log", f"{daemon.directory}/log{number}"))
+        daemon.signal(signal.SIGHUP)
+        path = daemon.directory / f"log{number}"
+        wait_until(path.exists, 3, "the new file")
+        daemon.ask("rec.test")
+        wait_until(lambda: "rec.test" in (daemon.directory / f"log{number}").read_text(), 3, "the line")  # noqa: B023
+    assert len(list(descriptors.iterdir())) <= before + 1, "old log files stay open"
+
+
+def test_what_needs_a_restart_is_said(make: MakeDaemon) -> None:
+    daemon = make("pid-file=\nuser=root\nlog-facility=$DIR/log\n" + ALONE + REC, defaults=False).start()
+    text = daemon.conf_path.read_text()
+    daemon.conf_path.write_text(text.replace("pid-file=", f"pid-file={daemon.directory}/pid"))
+    hup(daemon, "pid-file.*restart")
+    assert not (daemon.directory / "pid").exists()
+
+
+def test_listeners_follow_a_reload(make: MakeDaemon) -> None:
+    daemon = make(ALONE + REC + "bind-interfaces\nlisten-address=127.0.0.1,127.0.0.2\n").start()
+    for tcp in (False, True):
+        assert ask(daemon.port, "rec.test", host="127.0.0.2", tcp=tcp, seconds=2) is not None
+    with socket.create_connection(("127.0.0.2", daemon.port), timeout=3) as old:
+        text = daemon.conf_path.read_text()
+        daemon.conf_path.write_text(text.replace("127.0.0.2", "127.0.0.3"))
+        daemon.signal(signal.SIGHUP)
+        wait_until(lambda: ask(daemon.port, "rec.test", host="127.0.0.3", seconds=0.3), 5, "the new address")
+        assert ask(daemon.port, "rec.test", host="127.0.0.3", tcp=True, seconds=2) is not None
+        for tcp in (False, True):
+            assert ask(daemon.port, "rec.test", host="127.0.0.2", tcp=tcp, seconds=0.3) is None
+        assert old.recv(1) == b""
+    assert daemon.ask("rec.test").rdatas() == ["10.1.2.3"]
+
+
+def test_a_reload_leaks_nothing(make: MakeDaemon) -> None:
+    daemon = make(ALONE + REC + "bind-interfaces\nlisten-address=127.0.0.1,127.0.0.2\n").start()
+    base = pathlib.Path(f"/proc/{daemon.pid}")
+    text = daemon.conf_path.read_text()
+
+    def turn(number: int) -> None:
+        daemon.conf_path.write_text(text.replace("127.0.0.2", f"127.0.0.{number % 2 + 2}") + f"local-ttl={number}\n")
+        daemon.signal(signal.SIGHUP)
+        wait_until(lambda: daemon.ask("rec.test").answer[0].ttl == number, 5, "the reload")
+
+    turn(1)
+    before = len(list((base / "fd").iterdir())), len(list((base / "task").iterdir()))
+    for number in range(2, 12):
+        turn(number)
+    wait_until(lambda: len(list((base / "task").iterdir())) <= before[1], 3, "as many threads as before")
+    assert len(list((base / "fd").iterdir())) <= before[0]
+
+
+def test_a_configuration_only_root_may_read(make: MakeDaemon) -> None:
+    """As another user the file cannot be read again: hosts files are, and the log says what is wrong."""
+    need(os.geteuid() == 0, "root")
+    conf = "user=nobody\npid-file=\nlog-facility=$DIR/log\n" + ALONE + "addn-hosts=$DIR/hosts\n"
+    directory = pathlib.Path("/tmp") / f"pydnsmasq-test-{os.getpid()}"
+    daemon = Daemon(directory, conf, defaults=False, files={"hosts": "10.0.0.1 a.test\n"})
+    try:
+        directory.chmod(0o755)
+        daemon.conf_path.chmod(0o600)
+        daemon.start()
+        daemon.write("hosts", "10.0.0.2 a.test\n")
+        hup(daemon, re.escape(str(daemon.conf_path)))
+        wait_until(lambda: daemon.ask("a.test").rdatas() == ["10.0.0.2"], 3, "the new hosts file")
+    finally:
+        daemon.stop()
+        for path in directory.iterdir():
+            path.unlink()
+        directory.rmdir()
+
+
+def test_hostsdir_is_watched(make: MakeDaemon) -> None:
+    daemon = make(ALONE + "hostsdir=$DIR/hosts.d\n", files={"hosts.d/a": "10.0.0.1 a.test\n"}).start()
+    assert daemon.ask("a.test").rdatas() == ["10.0.0.1"]
+    time.sleep(1.2)
+    daemon.write("hosts.d/b", "10.0.0.2 b.test\n")
+    wait_until(lambda: daemon.ask("b.test").rdatas() == ["10.0.0.2"], 4, "the new file")
+    (daemon.directory / "hosts.d" / "a").unlink()
+    wait_until(lambda: not daemon.ask("a.test").rdatas(), 4, "the end of the old file")
+
+
+def test_a_hostsdir_that_fills_later(make: MakeDaemon) -> None:
+    daemon = make(ALONE + "hostsdir=$DIR/hosts.d\n")
+    (daemon.directory / "hosts.d").mkdir()
+    daemon.start()
+    daemon.write("hosts.d/b", "10.0.0.2 b.test\n")
+    wait_until(lambda: daemon.ask("b.test").rdatas() == ["10.0.0.2"], 4, "the first file, right after the start")
+
+
+def test_an_empty_hostsdir_is_quiet(make: MakeDaemon) -> None:
+    """Nothing changes there: nothing is read again."""
+    daemon = make(ALONE + "addn-hosts=$DIR/hosts\nhostsdir=$DIR/hosts.d\n", files={"hosts": "10.0.0.1 a\n"})
+    (daemon.directory / "hosts.d").mkdir()
+    daemon.start()
+    time.sleep(3.5)
+    assert daemon.log().count("hosts - 1 names") == 1
+
+
+def test_new_interfaces_are_taken_though_a_name_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """server=NAME cannot be looked up at the moment when an interface appears: the interface counts all the same."""
+    log, config = LogLines(), settings(ALONE + "bind-dynamic\nserver=localhost#5353\n")
+    daemon = pydnsmasq.Daemon(config, lambda: None, "dnsmasq", log.log)
+    daemon._service = types.SimpleNamespace(state=daemon._build(config))
+    listened: list[object] = []
+    monkeypatch.setattr(daemon, "_listen", lambda *_, **__: listened.append(daemon._interfaces))
+    address = pydnsmasq.InterfaceAddress("eth9", 9, packed("10.9.0.1"), 24)
+    monkeypatch.setattr(pydnsmasq, "interfaces_read", lambda: (address,))
+
+    def failing(*_: object, **__: object) -> None:
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(pydnsmasq.socket, "getaddrinfo", failing)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        daemon._netlink = ours
+        for _ in range(2):
+            try:
+                daemon._interfaces_changed()
+            except pydnsmasq.StartError:
+                continue  # the main loop logs that
+    assert listened == [(address,)]
+
+
+def test_nothing_in_an_ordinary_life_is_an_internal_error(make: MakeDaemon) -> None:
+    daemon = make(ALONE + REC + "bind-interfaces\nlisten-address=127.0.0.1,127.0.0.2\n").start()
+    daemon.ask("rec.test", tcp=True)
+    text = daemon.conf_path.read_text()
+    daemon.conf_path.write_text(text.replace("127.0.0.2", "127.0.0.3"))
+    daemon.signal(signal.SIGHUP)
+    wait_until(lambda: ask(daemon.port, "rec.test", host="127.0.0.3", seconds=0.3), 5, "the new address")
+    time.sleep(0.1)
+    assert daemon.stop() == 0
+    assert "internal error" not in daemon.log()
+
+
+# -- statistics --------------------------------------------------------------------
+
+
+def test_statistics_of_several_servers(make: MakeDaemon) -> None:
+    def refusing(question: dnswire.DnsQuestion, query: dnswire.DnsMessage) -> MockReply:
+        return MockReply(rcode="SERVFAIL")
+
+    with MockUpstream("a.test 60 A 198.18.0.1") as up, MockUpstream(refusing) as bad:
+        daemon = make(ALONE + REC + f"server={up.address}\nserver=/bad.test/{bad.address}\n").start()
+        for name in ("a.test", "a.test", "x.test", "y.bad.test", "rec.test"):
+            daemon.ask(name)
+        daemon.ask("rec.test", tcp=True)
+        daemon.signal(signal.SIGUSR1)
+        lines = daemon.wait_log("server .*queries sent", count=2)
+        assert f"{up.address}: queries sent 2, retried 0, failed 0, nxdomain replies 1," in lines[0]
+        assert f"{bad.address}: queries sent 1, retried 0, failed 1, nxdomain replies 0," in lines[1]
+        log = daemon.log()
+        assert "queries forwarded 3," in log and "highest since last SIGUSR1 1, max allowed 20." in log
+        local = re.search(r"queries answered locally (\d+)", log)
+        assert local and int(local[1]) >= 3
+
+
+def test_ignored_replies_are_counted(make: MakeDaemon) -> None:
+    with MockUpstream(lambda question, query: MockReply(wrong_id=True)) as up:
+        daemon = make(ALONE + f"server={up.address}\n").start()
+        assert ask(daemon.port, "a.test", seconds=0.3) is None
+        daemon.signal(signal.SIGUSR1)
+        daemon.wait_log(r"replies ignored .*: [1-9]")
+
+
+def test_statistics_list_the_cache_with_log_queries(make: MakeDaemon) -> None:
+    with MockUpstream("a.test 60 A 198.18.0.1") as up:
+        daemon = make(ALONE + REC + f"log-queries\nserver={up.address}\n").start()
+        daemon.ask("a.test")
+        daemon.signal(signal.SIGUSR1)
+        daemon.wait_log(r"a\.test +198\.18\.0\.1 +4F")
+        daemon.wait_log(r"rec\.test +10\.1\.2\.3 +4F")
+
+
+# -- the start and the end ---------------------------------------------------------
+
+
+def test_a_stuck_log_does_not_keep_it_from_ending(make: MakeDaemon) -> None:
+    """Nobody reads the pipe that is standard error: queries are answered, and TERM ends it."""
+    daemon = make(ALONE + REC + "log-queries\npid-file=\nuser=root\nlog-facility=-\n", defaults=False)
+    reader, writer = os.pipe()
+    daemon.process = subprocess.Popen(daemon.command(), stdin=subprocess.DEVNULL, stderr=writer, env=daemon.env)
+    os.close(writer)
+    try:
+        daemon.wait_ready()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect(("127.0.0.1", daemon.port))
+            sock.settimeout(2)
+            for number in range(4000):
+                sock.send(dnswire.build_query("rec.test", id=number))
+                assert sock.recv(1000)
+        began = time.monotonic()
+        daemon.process.terminate()
+        daemon.process.wait(5)
+        assert time.monotonic() - began < 2
+    except subprocess.TimeoutExpired:
+        daemon.process.kill()
+        pytest.fail("TERM does not end it while its log is stuck")
+    finally:
+        os.close(reader)
+
+
+def test_term_right_after_the_start_removes_the_pid_file(tmp_path: pathlib.Path) -> None:
+    """As soon as there is a pid file, TERM is a clean end."""
+    pid_file = tmp_path / "pid"
+    for _ in range(12):
+        words = [sys.executable, str(PROGRAM), "-k", "-C", "/dev/null", "-R", "-h", "-u", "root"]
+        process = subprocess.Popen(
+            [*words, "-p", str(free_port()), "-x", str(pid_file), "-8", "/dev/null"], stderr=subprocess.DEVNULL
+        )
+        end = time.monotonic() + 10
+        while not (pid_file.exists() and pid_file.stat().st_size) and time.monotonic() < end:
+            pass
+        process.terminate()
+        assert process.wait(5) == 0
+        assert not pid_file.exists()
+
+
+def test_hup_right_after_the_start_is_not_lost(tmp_path: pathlib.Path) -> None:
+    """As soon as there is a pid file, HUP reads the configuration again."""
+    for number in range(8):
+        daemon = Daemon(
+            tmp_path / f"h{number}",
+            "user=root\npid-file=$DIR/pid\nlog-facility=$DIR/log\n" + ALONE + REC,
+            defaults=False,
+        )
+        daemon.spawn()
+        try:
+            path = daemon.directory / "pid"
+            end = time.monotonic() + 10
+            while not (path.exists() and path.stat().st_size) and time.monotonic() < end:
+                pass
+            daemon.conf_path.write_text(daemon.conf_path.read_text().replace("10.1.2.3", "10.9.9.9"))
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_ready()
+            wait_until(lambda: daemon.ask("rec.test").rdatas() == ["10.9.9.9"], 3, "the reload")  # noqa: B023
+        finally:
+            daemon.stop()
+
+
+def test_a_server_given_by_a_name_that_fails_later(make: MakeDaemon) -> None:
+    """A reload with a server's name that cannot be resolved keeps what there is."""
+    with MockUpstream(lambda q, m: MockReply(answer=[dnswire.record(f"{q.name} 60 A 198.18.0.1")])) as up:
+        daemon = make(ALONE + REC + f"server=localhost#{up.port}\n").start()
+        assert daemon.ask("a.test").rdatas() == ["198.18.0.1"]
+        text = daemon.conf_path.read_text()
+        daemon.conf_path.write_text(text.replace("localhost", "no.such.name.invalid"))
+        daemon.signal(signal.SIGHUP)
+        with load(daemon.port, ["rec.test", "a.test"], gap=0.01) as result:
+            daemon.wait_log("no.such.name.invalid", seconds=30)
+        assert (result.lost, result.bad) == (0, [])
+        assert daemon.ask("b.test").rdatas() == ["198.18.0.1"]

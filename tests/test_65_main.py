@@ -1,0 +1,148 @@
+"""Section 65: what the command prints, and how it starts and fails."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import pydnsmasq
+from harness import OURS_KIND, PROGRAM, free_port, run_program, wait_until
+
+pytestmark = pytest.mark.skipif(OURS_KIND == "real", reason="about our own command")
+
+COMMAND = [sys.executable, str(PROGRAM)]
+
+
+def test_version_text() -> None:
+    lines = pydnsmasq.version_text().splitlines()
+    assert re.fullmatch(r"Dnsmasq version 2\.93  Copyright .*", lines[0])
+    assert lines[1] == "Compile time options: " + pydnsmasq.COMPILE_OPTIONS
+    assert f"pydnsmasq {pydnsmasq.VERSION}" in "\n".join(lines[2:])
+
+
+@pytest.mark.parametrize(
+    ("words", "begins", "holds"),
+    [
+        (["--version"], "Dnsmasq version ", "pydnsmasq"),
+        (["-v"], "Dnsmasq version ", "pydnsmasq"),
+        (["-k", "--version"], "Dnsmasq version ", "pydnsmasq"),
+        (["--help"], "", "--no-resolv"),
+        (["-w"], "", "--no-resolv"),
+        (["--help", "dhcp"], "", "router"),
+        (["--help", "dhcp6"], "", "dns-server"),
+    ],
+)
+def test_what_is_printed(words: list[str], begins: str, holds: str) -> None:
+    done = run_program(*words)
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout.startswith(begins) and holds in done.stdout and done.stdout.endswith("\n")
+
+
+def test_help_text_topics() -> None:
+    texts = [pydnsmasq.help_text(topic) for topic in ("", "dhcp", "dhcp6")]
+    assert len(set(texts)) == 3 and "--conf-file" in texts[0]
+
+
+def test_version_needs_no_configuration(tmp_path: pathlib.Path) -> None:
+    done = run_program("--version", env={"PATH": "/nowhere"}, cwd="/")
+    assert done.returncode == 0
+
+
+def test_a_closed_standard_output_gives_no_traceback() -> None:
+    for words in (["--version"], ["--help"], ["--test", "-C", "/dev/null"]):
+        script = 'exec "$@" >&- 2>/tmp/pydnsmasq-stderr-$$; '
+        done = subprocess.run(["sh", "-c", script, "sh", *COMMAND, *words], capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr
+        done = subprocess.run(
+            ["sh", "-c", '"$@" | true', "sh", *COMMAND, *words], capture_output=True, text=True, check=False
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+    for path in pathlib.Path("/tmp").glob("pydnsmasq-stderr-*"):
+        text = path.read_text()
+        path.unlink()
+        assert "Traceback" not in text, text
+
+
+def test_errors_go_to_standard_error_with_the_name(tmp_path: pathlib.Path) -> None:
+    conf = tmp_path / "conf"
+    conf.write_text("nonsense\n")
+    done = run_program("--test", "-C", str(conf))
+    assert done.returncode == 1 and done.stdout == ""
+    assert re.search(rf"^dnsmasq: .*{re.escape(str(conf))}:1", done.stderr, re.M)
+
+
+def test_a_failed_start_says_why() -> None:
+    done = run_program("-k", "-C", "/dev/null", "-x", "", "-8", "/no/such/log", "-p", str(free_port()))
+    assert done.returncode == 3 and done.stderr.startswith("\ndnsmasq: ") and "/no/such/log" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _starting(tmp_path: pathlib.Path, seconds: float) -> subprocess.Popen[bytes]:
+    """A daemon whose start takes a while, in its conf-script."""
+    script = tmp_path / "slow"
+    script.write_text(f"#!/bin/sh\ntouch {tmp_path}/running\nsleep {seconds}\necho no-resolv\n")
+    script.chmod(0o755)
+    words = ["-k", "-C", "/dev/null", f"--conf-script={script}", "-u", "root", "-x", "", "-8", "/dev/null"]
+    process = subprocess.Popen([*COMMAND, *words, "-p", str(free_port())], stderr=subprocess.PIPE)
+    wait_until((tmp_path / "running").exists, 10, "the script")
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_term_and_int_end_the_start(number: signal.Signals, tmp_path: pathlib.Path) -> None:
+    process = _starting(tmp_path, 3)
+    try:
+        began = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(5) == 5
+        assert time.monotonic() - began < 1.5
+    finally:
+        process.kill()
+        _, errors = process.communicate()
+    assert b"Traceback" not in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE])
+def test_other_signals_do_not_end_the_start(number: signal.Signals, tmp_path: pathlib.Path) -> None:
+    process = _starting(tmp_path, 0.5)
+    try:
+        process.send_signal(number)
+        time.sleep(1.2)
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        assert process.wait(5) == 0
+        process.communicate()
+
+
+def test_main_is_callable(capsys: pytest.CaptureFixture[str]) -> None:
+    """main(argv) gives the exit code and leaves the process to the caller."""
+    kept = {number: signal.getsignal(number) for number in (1, 2, 10, 12, 13, 15)}
+    try:
+        assert pydnsmasq.main(["--version"]) == 0
+        assert pydnsmasq.main(["--test", "-C", "/dev/null"]) == 0
+        assert pydnsmasq.main(["--nosuch"]) == 1
+        assert pydnsmasq.main(["--test", "-C", "/no/such/file"]) == 3
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    shown = capsys.readouterr()
+    assert shown.out == pydnsmasq.version_text() and "syntax check OK" in shown.err
+
+
+def test_importing_starts_nothing() -> None:
+    code = "import sys, pydnsmasq; print(sorted(set(pydnsmasq.__all__)), pydnsmasq.main)"
+    environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parent)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert "main" in done.stdout and done.stderr == ""
+
+
+def test_the_process_name_is_only_for_the_name() -> None:
+    assert pydnsmasq.process_name() == "dnsmasq"
