@@ -122,7 +122,7 @@ DNS_UDP_DEFAULT = 1232  # octets; edns-packet-max
 DNS_MESSAGE_MAX = 65535  # octets; TCP length field
 DNS_NAME_MAX = 255  # octets on the wire; RFC 1035 s.3.1
 DNS_LABEL_MAX = 63  # octets
-DNS_POINTERS_MAX = 64  # compression jumps in one name; stops loops
+DNS_POINTERS_MAX = 64  # compression jumps in one name; bounds the work for it
 DNS_RECORDS_MAX = 4096  # records in one message; stops counts that the message cannot hold
 DNS_CNAMES_MAX = 10  # CNAMEs in a reply that is cached
 DNS_CHAIN_MAX = 254  # CNAME steps in an answer of our own
@@ -188,6 +188,7 @@ MIN_CACHE_TTL_MAX = 3600  # seconds; min-cache-ttl
 SOA_REFRESH, SOA_RETRY, SOA_EXPIRE = 1200, 180, 1_209_600
 
 # Files.
+RESOLV_SETTLE = 0.8  # seconds that a resolv file without a last newline must stay as it is
 POLL_SECONDS = 1.0  # resolv files, hosts directories, interfaces
 INCLUDE_DEPTH_MAX = 32  # conf-file within conf-file; stops a loop that inodes do not show
 CONFIG_CHUNK = 1 << 18  # octets of a configuration file read at once
@@ -678,8 +679,8 @@ def dhcp_option_find(family: int, name: str) -> DhcpOptionRow | None:
 
 # Architectures of clients that boot from the network (option 93), by pxe-service's names.
 PXE_ARCHITECTURES = (
-    "x86PC", "PC98", "IA64_EFI", "Alpha", "Arc_x86", "Intel_Lean_Client", "IA32_EFI", "x86-64_EFI", "Xscale_EFI", "BC_EFI",
-    "ARM32_EFI", "ARM64_EFI",
+    "x86PC", "PC98", "IA64_EFI", "Alpha", "Arc_x86", "Intel_Lean_Client", "IA32_EFI", "x86-64_EFI", "Xscale_EFI",
+    "BC_EFI", "ARM32_EFI", "ARM64_EFI",
 )  # fmt: skip
 
 
@@ -788,8 +789,9 @@ def dns_name_read(data: bytes, pos: int, memo: dict[int, bytes]) -> tuple[bytes,
     loops, pointers that do not go back, over-long names and reserved labels.
     """
     size = len(data)
-    start, total, jumps, after = pos, 0, 0, -1
+    start, total, after = pos, 0, -1
     parts: list[bytes] = []
+    trail: list[tuple[int, int]] = []  # targets and the parts before them: remembered, so work stays linear
     while True:
         if pos >= size:
             raise WireError("name runs over the end of the message")
@@ -811,9 +813,9 @@ def dns_name_read(data: bytes, pos: int, memo: dict[int, bytes]) -> tuple[bytes,
         target = (length & 0x3F) << 8 | data[pos + 1]
         if after < 0:
             after = pos + 2
-        jumps += 1
-        if target >= pos or jumps > DNS_POINTERS_MAX:
+        if target >= pos or len(trail) >= DNS_POINTERS_MAX:
             raise WireError("compression pointer does not lead back")
+        trail.append((target, len(parts)))
         known = memo.get(target)
         if known is not None:
             parts.append(known)
@@ -824,6 +826,8 @@ def dns_name_read(data: bytes, pos: int, memo: dict[int, bytes]) -> tuple[bytes,
         raise WireError("name is too long")
     name = b"".join(parts) if len(parts) > 1 else parts[0]
     memo[start] = name
+    for at, before in trail:
+        memo[at] = b"".join(parts[before:])
     return name, pos if after < 0 else after
 
 
@@ -945,7 +949,7 @@ class DnsNameHashes:
 # for the log, and the packers that local records need.  RFC 1035 s.3.3,
 # RFC 2782, RFC 3403, RFC 3597.
 #
-# Uses 11 15 20
+# Uses 10 11 15 20
 # ==============================================================================
 
 # Data as a sequence of parts: an int is that many octets, "n" a name that may be
@@ -1132,6 +1136,8 @@ class DnsQuery:
 
 def dns_query_unpack(wire: bytes) -> DnsQuery:
     """Unpack a query whose header says one question and opcode QUERY; WireError for bad bytes."""
+    if len(wire) < DNS_HEADER_SIZE:
+        raise WireError("shorter than a header")
     _, flags, _, ancount, nscount, arcount = _HEADER.unpack_from(wire)
     pos, size = DNS_HEADER_SIZE, len(wire)
     while True:  # the usual question is not compressed: walk it without the general reader
@@ -1169,13 +1175,15 @@ def _query_extras(query: DnsQuery, before: int, arcount: int) -> None:
             raise WireError("record data is cut short")
         if index < before:
             continue
-        if rrtype == TYPE_OPT and not query.opt_start:
+        if rrtype == TYPE_OPT and query.opt_start:
+            raise WireError("two OPT records")  # RFC 6891 s.6.1.1
+        if rrtype == TYPE_OPT:
             query.opt_start, query.opt_end = start, pos
             query.udp_size = max(rrclass, DNS_UDP_MIN)
             query.do = bool(ttl & EDNS_DO)
             query.edns_version = ttl >> 16 & 0xFF
             query.options = edns_options_unpack(wire[pos - length : pos]) if name == DNS_ROOT else ()
-        elif rrtype == TYPE_TSIG or (rrtype == 24 and not wire[pos - length : pos - length + 2].strip(b"\0")):
+        elif rrtype == TYPE_TSIG or (rrtype == 24 and wire[pos - length : pos][:2] == b"\0\0"):
             query.signed = True
 
 
@@ -1346,15 +1354,21 @@ class DnsWriter:
         return bytes(self._out)
 
 
+def _name_end(wire: bytes, pos: int) -> int:
+    """Find the position behind a name that is known to be good."""
+    while 0 < wire[pos] < 64:
+        pos += 1 + wire[pos]
+    return pos + (1 if not wire[pos] else 2)
+
+
 def dns_ttl_offsets(wire: bytes) -> list[int]:
     """Find the TTL fields of every record except OPT, in a message that we packed ourselves."""
     _, _, questions, ancount, nscount, arcount = _HEADER.unpack_from(wire)
-    memo: dict[int, bytes] = {}
     pos, out = DNS_HEADER_SIZE, []
     for _ in range(questions):
-        pos = dns_name_read(wire, pos, memo)[1] + 4
+        pos = _name_end(wire, pos) + 4
     for _ in range(ancount + nscount + arcount):
-        pos = dns_name_read(wire, pos, memo)[1]
+        pos = _name_end(wire, pos)
         rrtype, _, _, length = _RR_HEAD.unpack_from(wire, pos)
         if rrtype != TYPE_OPT:
             out.append(pos + 4)
@@ -7079,9 +7093,11 @@ class FileSink:
         if self.path == "-":
             return
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        old, self._fd = self._fd, fd
-        if old > 2:
-            os.close(old)
+        if self._fd > 2:  # keep the number: the writer may be using it
+            os.dup2(fd, self._fd, inheritable=False)
+            os.close(fd)
+        else:
+            self._fd = fd
 
     def close(self) -> None:
         """Close the file."""
@@ -7205,6 +7221,58 @@ def pid_file_write(path: str, owner: tuple[int, int] | None) -> None:
             os.fchown(fd, owner[0], owner[1])
     finally:
         os.close(fd)
+
+
+class RootHelper:
+    """A child that stays root and binds sockets for the daemon, which does not.
+
+    Addresses that appear later need it (bind-dynamic, a reload): port 53 is not
+    for everybody, and Python cannot keep a single capability.  A socket travels
+    as a descriptor; binding it there binds it here.  The child knows no other
+    request, and ends with the daemon.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._pid = os.fork()
+        if not self._pid:
+            self._channel.close()
+            try:
+                self._serve(theirs)
+            finally:
+                os._exit(0)
+        theirs.close()
+
+    @staticmethod
+    def _serve(channel: socket.socket) -> None:
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
+        os.closerange(3, channel.fileno())
+        os.closerange(channel.fileno() + 1, 4096)
+        while True:
+            request, descriptors, _, _ = socket.recv_fds(channel, 256, 1)
+            if not request:
+                return
+            address, port, scope = request.decode().split(" ")
+            code = 0
+            with socket.socket(fileno=descriptors[0]) as sock:
+                target = (address, int(port), 0, int(scope)) if ":" in address else (address, int(port))
+                try:
+                    sock.bind(target)
+                except OSError as error:
+                    code = error.errno or errno.EIO
+            channel.send(code.to_bytes(4, "big"))
+
+    def bind(self, sock: socket.socket, target: tuple[Any, ...]) -> None:
+        """Have `sock` bound to `target` by the child; OSError as from bind()."""
+        scope = target[3] if len(target) > 3 else 0
+        with self._lock:
+            socket.send_fds(self._channel, [f"{target[0]} {target[1]} {scope}".encode()], [sock.fileno()])
+            reply = self._channel.recv(4)
+        code = int.from_bytes(reply, "big") if reply else errno.EPIPE
+        if code:
+            raise OSError(code, os.strerror(code))
 
 
 def privileges_drop(uid: int, gid: int) -> None:
@@ -7370,11 +7438,12 @@ class UpstreamExchange:
         options = forward_options(query, client, state.config)
         key = self._key(query, group, options)
         now = time.monotonic()
+        again, fresh = False, None
         with self._lock:
             pending = self._pending.get(key)
             if pending is not None:
                 again = self._join(pending, query, client, record_, now)
-            elif group.waiting < self._limit(group, state.config):
+            elif self._has_room(group, state.config):
                 tail = forward_query(query, state.config, options)
                 if state.config.do_0x20_encode and not state.config.no_0x20_encode:
                     tail = self._randomised(tail, query)
@@ -7385,7 +7454,7 @@ class UpstreamExchange:
             if again:
                 self._send_all(pending, group.usable(), now, record_)
             return None
-        if key not in self._pending:
+        if fresh is None:
             self._complain_full(group, state)
             return self._refuse(answer)
         servers = group.first(now, state.config.strict_order, state.config.all_servers)
@@ -7430,7 +7499,7 @@ class UpstreamExchange:
         now = time.monotonic()
         key = self._key(query, group, ())
         with self._lock:
-            if key in self._pending or group.waiting >= self._limit(group, state.config):
+            if key in self._pending or not self._has_room(group, state.config):
                 return
             pending = self._enter(key, query, state, group, forward_query(query, state.config), now)
         servers = [server] if server is not None else group.first(now, state.config.strict_order, False)
@@ -7463,12 +7532,22 @@ class UpstreamExchange:
     def _limit(self, group: UpstreamGroup, config: Config) -> int:
         """Tell how many questions may be out for a group: more by itself while its servers answer."""
         base = int(config.dns_forward_max)
-        return max(base, self._growth) if any(not server.failures for server in group.servers) else base
+        alive = any(server.last_reply and not server.failures for server in group.servers)
+        return max(base, self._growth) if alive else base
+
+    def _has_room(self, group: UpstreamGroup, config: Config) -> bool:
+        """Tell whether one more question may be sent: for the group, and for all groups together."""
+        limit = self._limit(group, config)
+        return group.waiting < limit and len(self._pending) < max(limit, self._growth) * 2
 
     def _complain_full(self, group: UpstreamGroup, state: DnsState) -> None:
         now = time.monotonic()
         limit = self._limit(group, state.config)
-        silent = [f"{s.text} silent for {int(now - s.silent_since)} s" for s in group.servers if s.failures]
+        silent = [
+            f"{s.text} silent for {int(now - s.silent_since)} s" if s.failures else f"{s.text} has not answered yet"
+            for s in group.servers
+            if s.failures or not s.last_reply
+        ]
         cause = f"; {', '.join(silent)}" if silent else ""
         where = f" to {group.domain}" if group.domain else ""
         self._log.complain(
@@ -7533,7 +7612,10 @@ class UpstreamExchange:
                 channel, number = tries[-1]
                 again = server in pending.sent
                 pending.sent[server] = now
-            channel.sock.send(number + pending.tail)
+            try:
+                channel.sock.send(number + pending.tail)
+            except ConnectionRefusedError:  # the answer to something older on this socket
+                channel.sock.send(number + pending.tail)
         except OSError as error:
             server.failed += 1
             server.silent(now)
@@ -7746,11 +7828,12 @@ class UpstreamExchange:
             return
         for query, client, record_ in pending.waiters:
             try:
-                wire = reply.pack(query, client.tcp)
                 record_.put(reply.texts, reply_failed(reply))
-                client.reply(wire)
-            except OSError:
+                client.reply(reply.pack(query, client.tcp))
+            except OSError:  # that client cannot be reached
                 pass
+            except Exception as error:  # the others still get theirs
+                self._log.failure("upstream", error)
 
     def _refused(self, channel: UpstreamSocket) -> None:
         """Take an ICMP refusal as a silence that has come at once."""
@@ -8151,7 +8234,17 @@ class DnsService:
         self.dropped = 0  # datagrams that were no queries
         self.connections: dict[int, TcpConnection] = {}  # of all listeners
         self.connections_lock = threading.Lock()
+        self.helper: RootHelper | None = None  # binds what this account may not
         self._serial = itertools.count(1)
+
+    def bind(self, sock: socket.socket, target: tuple[Any, ...]) -> None:
+        """Bind a listening socket, with the helper's rights where ours do not suffice; OSError."""
+        try:
+            sock.bind(target)
+        except PermissionError:
+            if self.helper is None:
+                raise
+            self.helper.bind(sock, target)
 
     def query(self, data: bytes, client: DnsClient) -> bytes | None:
         """Answer a query; None for silence, or when the client is answered later."""
@@ -8248,7 +8341,7 @@ class DnsUdpServer(socketserver.UDPServer):
             sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
         else:
             sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-        sock.bind(self.listener.target)
+        self._service.bind(sock, self.listener.target)
         self.server_address = self.listener.target
 
     def forget_arrivals(self) -> None:
@@ -8263,19 +8356,15 @@ class DnsUdpServer(socketserver.UDPServer):
         answers, log, clock = service.state.answers, service.log, time.monotonic
         while not self._stopping:
             try:
-                data, control, _, peer = receive(size, _CONTROL_SPACE)
+                data, control, flags, peer = receive(size, _CONTROL_SPACE)
                 known = peers.get(peer[0])
                 if known is None or known.info != control[0][2]:
                     known = self._meet(control[0][2], peer[0])
                     if known is None:
                         continue
-                answer = answers.entries.get(data[2:])
-                if answer is None:
-                    self._slow(data, known, peer)
-                    continue
-                now = clock()
-                if now >= answer.fresh_until and not answer.renew(now) or known.arrival.auth:
-                    self._slow(data, known, peer)
+                answer, now = answers.entries.get(data[2:]), clock()
+                if answer is None or (now >= answer.fresh_until and not answer.renew(now)) or known.arrival.auth:
+                    self._slow(data, known, peer, flags)
                     continue
                 answer.hits += 1
                 if known.plain:
@@ -8331,9 +8420,9 @@ class DnsUdpServer(socketserver.UDPServer):
         except OSError:
             pass
 
-    def _slow(self, data: bytes, known: UdpPeer, peer: tuple[Any, ...]) -> None:
+    def _slow(self, data: bytes, known: UdpPeer, peer: tuple[Any, ...], flags: int) -> None:
         """Answer a query that is no plain repetition."""
-        if not peer[1]:  # a source port of 0 cannot be answered
+        if not peer[1] or flags & socket.MSG_TRUNC:  # port 0 cannot be answered, and nobody asks in so many octets
             return
         self._weigh(known, peer)
         arrival = known.arrival
@@ -8412,7 +8501,7 @@ class DnsTcpServer(socketserver.TCPServer):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        self.socket.bind(self.listener.target)
+        self._service.bind(self.socket, self.listener.target)
         self.server_address = self.listener.target
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
@@ -8547,14 +8636,14 @@ class ResolvWatch:
         self.rules: list[UpstreamRule] = []
         self._log = log
         self._seen: dict[str, tuple[int, int, int] | None] = {}
-        self._unsettled = False
+        self._half_since = 0.0  # when a half-written file was first seen
         self._complained: dict[str, str] = {}
         self._read_once = False
 
     def poll(self) -> bool:
         """Look at the files; True when there is a new list of servers."""
         signs = {path: self._sign(path) for path in self.paths}
-        if signs == self._seen and not self._unsettled and self._read_once:
+        if signs == self._seen and not self._half_since and self._read_once:
             return False
         self._seen, self._read_once = signs, True
         newest = sorted((sign[0], path) for path, sign in signs.items() if sign is not None)
@@ -8575,11 +8664,11 @@ class ResolvWatch:
         except OSError as error:
             self._complain(path, f"failed to read {path}: {error_text(error)}")
             return False
-        half = bool(data) and not data.endswith(b"\n")  # perhaps in the middle of a write: take it when it stays so
-        if half and not self._unsettled and self.rules:
-            self._unsettled = True
-            return False
-        self._unsettled = False
+        if data and not data.endswith(b"\n") and self.rules:  # perhaps in mid-write: taken when it stays so
+            self._half_since = self._half_since or time.monotonic()
+            if time.monotonic() - self._half_since < RESOLV_SETTLE:
+                return False
+        self._half_since = 0.0
         rules = resolv_parse(data)
         if not rules:
             self._complain(path, f"no servers found in {path}, will retry")
@@ -8600,6 +8689,7 @@ class StateBuilder:
 
     def __init__(self, log: Log) -> None:
         self._log = log
+        self._hosts: dict[str, str] = {}  # addresses of servers that were given by name
 
     def local_data(self, config: Config, resolv_domain: bytes) -> LocalData:
         """Load the records of the configuration and all hosts files."""
@@ -8657,16 +8747,18 @@ class StateBuilder:
         return rules
 
     def _resolved(self, rule: UpstreamRule) -> UpstreamRule:
-        """Look the host name of a server up, once; OSError text goes to the log and the rule never forwards."""
+        """Give a rule with an address; a host name is looked up once (StartError when that fails)."""
         if not rule.host:
             return rule
-        try:
-            found = socket.getaddrinfo(rule.host.encode(), rule.port, type=socket.SOCK_DGRAM)
-        except (OSError, UnicodeError) as error:
-            raise StartError(
-                EXIT_CONFIG, f"cannot resolve the server name {rule.host} ({rule.place}): {error}"
-            ) from None
-        address = str(found[0][4][0]).partition("%")[0]
+        address = self._hosts.get(rule.host)
+        if address is None:
+            try:
+                found = socket.getaddrinfo(rule.host.encode(), rule.port, type=socket.SOCK_DGRAM)
+            except (OSError, UnicodeError) as error:
+                raise StartError(
+                    EXIT_CONFIG, f"cannot resolve the server name {rule.host} ({rule.place}): {error}"
+                ) from None
+            address = self._hosts[rule.host] = str(found[0][4][0]).partition("%")[0]
         return UpstreamRule(
             rule.domains,
             rule.kind,
@@ -8895,6 +8987,8 @@ class Daemon:
             if self._file_sink is not None and self._file_sink.path != "-":
                 self._file_sink.own(*account)
             try:
+                if 0 < self._port < 1024 and (config.bind_dynamic or config.bind_interfaces):
+                    self._service.helper = RootHelper()
                 privileges_drop(*account)
             except OSError as error:
                 raise StartError(EXIT_MISC, f"failed to change user-id: {error_text(error)}") from None
@@ -9413,8 +9507,7 @@ def _starting_signal(number: int, frame: object) -> None:
 def _print(text: str) -> int:
     """Write to standard output; a reader that went away is no error."""
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        print(text, end="", flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return EXIT_OK

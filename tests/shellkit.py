@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import threading
@@ -11,8 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import dnswire
-import pydnsmasq
 from harness import wait_until
+
+import pydnsmasq
 
 
 class TextSource:
@@ -169,16 +169,6 @@ class Exchange:
     def quiet(self) -> None:
         """Wait until nothing is out."""
         wait_until(lambda: not self.exchange._pending, 12, "an empty table")
-
-
-@contextlib.contextmanager
-def in_thread(target: Any) -> Iterator[threading.Thread]:
-    """Run a server's loop in a thread; the block has to end it."""
-    thread = threading.Thread(target=target, daemon=True)
-    thread.start()
-    yield thread
-    thread.join(3)
-    assert not thread.is_alive(), "the loop does not end"
 
 
 def descriptors() -> int:

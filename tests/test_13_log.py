@@ -246,7 +246,7 @@ def test_flush_frees_its_lock_after_a_failure() -> None:
 def test_complain_says_the_same_once_in_a_while(clock: Any) -> None:
     sink = Sink()
     log = log_with(sink)
-    for tenths in range(0, 110):
+    for tenths in range(110):
         clock.mono = 50.0 + tenths / 10
         log.complain(("full", "10.0.0.1"), "queue is full")
     log.complain("other", "something else", pydnsmasq.LOG_ERROR)
@@ -382,6 +382,33 @@ def test_put_never_waits_for_a_sink_that_hangs() -> None:
     assert len(sink.lines) == LOG_QUEUE_MAX + 2
 
 
+def test_flush_gives_up_on_a_writer_that_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who ends the program waits for a disk that hangs."""
+    monkeypatch.setattr(pydnsmasq, "LOG_PATIENCE", 0.01)
+    entered, release = threading.Event(), threading.Event()
+
+    def stuck(stamp: float, lines: list[Any]) -> None:
+        entered.set()
+        assert release.wait(WAIT)
+
+    log = Log()
+    log.sinks.append(stuck)
+    log.start()
+    log.put("first")
+    assert entered.wait(WAIT)
+    done = threading.Event()
+
+    def last_words() -> None:
+        log.put("second")
+        log.flush()
+        done.set()
+
+    threading.Thread(target=last_words, daemon=True).start()
+    assert done.wait(WAIT / 2)
+    assert not release.is_set()
+    release.set()
+
+
 def test_many_threads_lose_nothing_and_keep_their_order() -> None:
     sink = Sink()
     log = log_with(sink)
@@ -413,7 +440,7 @@ FORMATS: list[tuple[float, int, list[Any], str]] = [
     (1_700_000_000.999, 7, ["a"], "Nov 14 22:13:20 dnsmasq[7]: a\n"),
     (1_709_251_199, 7, [(3, "dhcp", "x")], "Feb 29 23:59:59 dnsmasq-dhcp[7]: x\n"),
     (1_704_067_200, 0, ["new year"], "Jan  1 00:00:00 dnsmasq: new year\n"),
-    (1_704_067_200, 1, ["a", (6, "script", "b")], "Jan  1 00:00:00 dnsmasq[1]: a\nJan  1 00:00:00 dnsmasq-script[1]: b\n"),
+    (1_704_067_200, 1, ["a", (6, "tftp", "b")], "Jan  1 00:00:00 dnsmasq[1]: a\nJan  1 00:00:00 dnsmasq-tftp[1]: b\n"),
 ]
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import ipaddress
 import random
 import struct
-import unicodedata
 from typing import Any
 
-import pytest
-
 import dnswire
+import pytest
 from packets import check_total, damaged, noise, octets
+
 from pydnsmasq import (
     RR_LAYOUTS,
     RR_TYPES,
@@ -58,7 +57,7 @@ def test_types_that_are_carried_as_they_are(name: str) -> None:
 # Before the data stand two names: at 0 `example.com`, at 13 `www.example.com`.
 BEFORE = octets("'example 'com 00 'www c000")
 
-# type, data, expanded, its names as text
+# type, data, expanded, its names as text; a row may go on, indented
 EXPANDED = """
 NS     'ns1 c000            | 'ns1 'example 'com 00                           | ns1.example.com
 NS     c00d                 | 'www 'example 'com 00                           | www.example.com
@@ -68,7 +67,9 @@ PTR    'host 'lan 00        | 'host 'lan 00                                   | 
 DNAME  c008                 | 'com 00                                         | com
 MX     000a 'mail c000      | 000a 'mail 'example 'com 00                     | mail.example.com
 MX     0000 00              | 0000 00                                         | .
-SOA    'ns c000 'root c000 00000001 00000e10 00000258 00015180 0000003c | 'ns 'example 'com 00 'root 'example 'com 00 00000001 00000e10 00000258 00015180 0000003c | ns.example.com root.example.com
+SOA    'ns c000 'root c000 00000001 00000e10 00000258 00015180 0000003c
+       | 'ns 'example 'com 00 'root 'example 'com 00 00000001 00000e10 00000258 00015180 0000003c
+       | ns.example.com root.example.com
 MINFO  c000 c00d            | 'example 'com 00 'www 'example 'com 00          | example.com www.example.com
 RP     c000 00              | 'example 'com 00 00                             | example.com .
 AFSDB  0001 c000            | 0001 'example 'com 00                           | example.com
@@ -76,10 +77,13 @@ RT     0001 c00d            | 0001 'www 'example 'com 00                      | 
 KX     0001 c000            | 0001 'example 'com 00                           | example.com
 PX     0001 c000 c008       | 0001 'example 'com 00 'com 00                   | example.com com
 SRV    0000 0005 13c4 'sip c000 | 0000 0005 13c4 'sip 'example 'com 00        | sip.example.com
-NAPTR  0064 0032 's 'SIP+D2T 00 '_sip c000 | 0064 0032 's 'SIP+D2T 00 '_sip 'example 'com 00 | _sip.example.com
+NAPTR  0064 0032 's 'SIP+D2T 00 '_sip c000
+       | 0064 0032 's 'SIP+D2T 00 '_sip 'example 'com 00 | _sip.example.com
 NAPTR  0064 0032 00 00 '!^.*$!sip:a@b! 00 | 0064 0032 00 00 '!^.*$!sip:a@b! 00 | .
-RRSIG  00010802 00000e10 5f000000 5e000000 1234 c000 aabbccdd | 00010802 00000e10 5f000000 5e000000 1234 'example 'com 00 aabbccdd | example.com
-SIG    00010802 00000e10 5f000000 5e000000 1234 c000 | 00010802 00000e10 5f000000 5e000000 1234 'example 'com 00 | example.com
+RRSIG  00010802 00000e10 5f000000 5e000000 1234 c000 aabbccdd
+       | 00010802 00000e10 5f000000 5e000000 1234 'example 'com 00 aabbccdd | example.com
+SIG    00010802 00000e10 5f000000 5e000000 1234 c000
+       | 00010802 00000e10 5f000000 5e000000 1234 'example 'com 00 | example.com
 NSEC   c00d 0006400000000003 | 'www 'example 'com 00 0006400000000003         | www.example.com
 NXT    c000 6000000a        | 'example 'com 00 6000000a                       | example.com
 """
@@ -87,7 +91,7 @@ NXT    c000 6000000a        | 'example 'com 00 6000000a                       | 
 
 def expanded_rows() -> list[tuple[str, bytes, bytes, list[str]]]:
     out = []
-    for line in EXPANDED.strip().splitlines():
+    for line in EXPANDED.strip().replace("\n  ", " ").splitlines():
         first, whole, names = line.split("|")
         rrtype, data = first.split(None, 1)
         out.append((rrtype, octets(data), octets(whole), names.split()))

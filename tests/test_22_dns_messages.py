@@ -13,7 +13,6 @@ from packets import CountedBytes, captures, check_total, damaged, noise, octets
 from pydnsmasq import (
     CLASS_IN,
     DNS_RECORDS_MAX,
-    RR_LAYOUTS,
     DnsMessage,
     DnsQuery,
     DnsRecord,
@@ -124,7 +123,8 @@ a A 1 0100 size=0 do=0 v=0 signed
 a A 1 0100 size=1232 do=0 v=0 signed
 
 == an old SIG that covers A is no signature of the message
-00aa 0100 0001 0000 0000 0001  'a 00  0001 0001  00 0018 00ff 00000000 0014 0001 0d 00 00000000 5f000000 5e000000 1234 00 ff
+00aa 0100 0001 0000 0000 0001  'a 00  0001 0001
+00 0018 00ff 00000000 0014 0001 0d 00 00000000 5f000000 5e000000 1234 00 ff
 --
 a A 1 0100 size=0 do=0 v=0
 
@@ -235,13 +235,16 @@ def test_an_opt_with_a_name_brings_no_options() -> None:
 def test_an_empty_sig_is_no_signature() -> None:
     """Octets behind a record of no octets are not its data."""
     for tail in ("", "0000", "00"):
-        wire = octets(f"00aa 0100 0001 0000 0000 0001 'a 00 0001 0001 00 0018 00ff 00000000 0000 {tail}")
+        wire = octets(f"{HEAD[:-1]}1 'a 00 0001 0001 00 0018 00ff 00000000 0000 {tail}")
         assert not dns_query_unpack(wire).signed
 
 
-@pytest.mark.parametrize(("count", "good"), [(1, True), (100, True), (DNS_RECORDS_MAX, True), (DNS_RECORDS_MAX + 1, False)])
+MANY = [(1, True), (1000, True), (DNS_RECORDS_MAX, True), (DNS_RECORDS_MAX + 1, False)]
+
+
+@pytest.mark.parametrize(("count", "good"), MANY)
 def test_a_query_with_many_records(count: int, good: bool) -> None:
-    wire = octets(f"00aa 0100 0001 0000 0000 {count:04x} 'a 00 0001 0001") + octets("c00c 0001 0001 00000000 0000") * count
+    wire = octets(f"{HEAD[:-4]}{count:04x} 'a 00 0001 0001") + octets("c00c 0001 0001 00000000 0000") * count
     if good:
         assert dns_query_unpack(wire).question_end == 19
     else:
@@ -533,7 +536,8 @@ BAD_REPLIES = {
     "65535 of everything": "1234 8180 0001 ffff ffff ffff 't 00 0001 0001",
     "a question that loops": "1234 8180 0001 0000 0000 0000 c00c 0001 0001",
     "an owner that loops": "1234 8180 0001 0001 0000 0000 't 00 0001 0001 c013 0001 0001 00000000 0000",
-    "an owner that points into its record": "1234 8180 0001 0001 0000 0000 't 00 0001 0001 c01d 0001 0001 00000000 0001 00",
+    "an owner that points into its record": "1234 8180 0001 0001 0000 0000 't 00 0001 0001 "
+    "c01d 0001 0001 00000000 0001 00",
     "data that loops": "1234 8180 0001 0001 0000 0000 't 00 0001 0001 c00c 0005 0001 00000000 0002 c01f",
     "an alias without data": "1234 8180 0001 0001 0000 0000 't 00 0001 0001 c00c 0005 0001 00000000 0000",
     "an alias that runs over its record": "1234 8180 0001 0002 0000 0000 't 00 0001 0001 "
@@ -572,7 +576,7 @@ def test_a_record_that_grows_over_its_length() -> None:
         writer.add(1, name, rrtype, rrclass, ttl, rdata)
 
 
-@pytest.mark.parametrize(("count", "good"), [(1, True), (1000, True), (DNS_RECORDS_MAX, True), (DNS_RECORDS_MAX + 1, False)])
+@pytest.mark.parametrize(("count", "good"), MANY)
 def test_a_reply_with_many_records(count: int, good: bool) -> None:
     wire = octets(f"1234 8180 0001 {count:04x} 0000 0000 't 00 0001 0001")
     wire += b"".join(octets("c00c 0001 0001 0000003c 0000") for _ in range(count))
@@ -597,7 +601,7 @@ def test_the_hardest_message_takes_a_bounded_number_of_looks() -> None:
     struct.pack_into("!H", wire, 6, count)
     counted = CountedBytes(wire)
     assert len(dns_message_unpack(counted).answers) == count
-    assert counted.reads < count * 3 * 400
+    assert counted.reads < count * 3 * 4 + 500
 
 
 def unpack_any_reply(data: bytes) -> None:
@@ -620,24 +624,16 @@ def again(message: DnsMessage) -> None:
         writer.add(section, name, rrtype, rrclass, ttl, rdata)
     wire = writer.finish(message.wire[:2], message.flags)
     back = dns_message_unpack(wire)
-    assert lowered(back) == lowered(message)
+    # An OPT in a wrong place may move into the right one.
+    assert [row for row in records(back) if row[2] != 41] == [row for row in records(message) if row[2] != 41]
     assert back.question_end == 12 + len(question)
     assert len(dns_ttl_offsets(wire)) == sum(row[2] != 41 for row in records(back))
-
-
-def lowered(message: DnsMessage) -> list[tuple[Any, ...]]:
-    """Records with names in lower case, and data of types with names too: compression may change the case."""
-    out = []
-    for section, name, rrtype, rrclass, ttl, rdata in records(message):
-        if rrtype != 41:  # an OPT in a wrong place may move into the right one
-            out.append((section, name.lower(), rrtype, rrclass, ttl, rdata.lower() if rrtype in RR_LAYOUTS else rdata))
-    return out
 
 
 def test_unpacking_replies_is_total() -> None:
     samples = [wire for wire, _ in REPLY_CAPTURES.values()]
     values, errors = check_total(unpack_any_reply, damaged(samples, 30_000, 2204))
-    assert values > 5000
+    assert values > 3000
     assert errors > 5000
     head = octets("1234 8180 0001 0001 0001 0001 't 00 0001 0001")
     check_total(unpack_any_reply, (head + tail for tail in noise(5000, 80, 2205)))
@@ -676,7 +672,7 @@ def test_ttl_offsets_of_whatever_was_unpacked() -> None:
         every = sum(row[2] != 41 for row in records(message))
         assert len(dns_ttl_offsets(wire)) == every, wire.hex()
         good += 1
-    assert good > 2000
+    assert good > 1000
 
 
 def test_ttl_offsets_behind_a_chain_of_pointers() -> None:
@@ -733,10 +729,12 @@ c02d 0001 0001 0000003c 0004 0a000001  'c c02f 0001 0001 0000003c 0004 0a000002
 1234 8180 0001 0001 0000 0000  'www 'example 'com 00 0001 0001
 '_sip c010 0021 0001 0000003c 0017  0000 0005 13c4 'www 'example 'com 00
 
-== the case makes no difference (RFC 4343)
-1 WWW.EXAMPLE.COM A 10.0.0.1
+== another case is another spelling (RFC 4343 s.4: the case is kept), so it is no pointer
+1 www.EXAMPLE.com A 10.0.0.1
+3 x.EXAMPLE.com A 10.0.0.1
 --
-1234 8180 0001 0001 0000 0000  'www 'example 'com 00 0001 0001  c00c 0001 0001 0000003c 0004 0a000001
+1234 8180 0001 0001 0000 0001  'www 'example 'com 00 0001 0001
+'www 'EXAMPLE c018 0001 0001 0000003c 0004 0a000001  'x c025 0001 0001 0000003c 0004 0a000001
 
 == the root is never a pointer
 2 . NS .
@@ -871,9 +869,8 @@ def test_writer_and_two_readers_agree() -> None:
         message = dns_message_unpack(wire)
         assert len(records(message)) == len(rows)
         for got, (section, owner, rrtype, data) in zip(records(message), rows, strict=True):
-            assert got[:2] == (section, got[1])
-            assert got[1].lower() == dns_name_parse(owner).lower()
-            assert got[5].lower() == expected_data(rrtype, data).lower()
+            code = dnswire.type_code(rrtype)
+            assert got == (section, dns_name_parse(owner), code, CLASS_IN, 60, expected_data(rrtype, data))
         parsed = dnswire.parse(wire)
         theirs = [*parsed.answer, *parsed.authority, *parsed.additional]
         assert [item.name for item in theirs] == [dns_name_format(row[1]) for row in records(message)]
@@ -894,7 +891,7 @@ def test_replies_of_the_other_codec() -> None:
         rows = [row for row in random_rows(rng) if row[2] != "NAPTR"]
         query = dnswire.parse(dnswire.build_query("www.example.com", id=1))
         by_section = {
-            number: [dnswire.DnsRecord(name, rrtype, "IN", 60, data) for section, name, rrtype, data in rows if section == number]
+            number: [dnswire.DnsRecord(row[1], row[2], "IN", 60, row[3]) for row in rows if row[0] == number]
             for number in (1, 2, 3)
         }
         wire = dnswire.build_reply(
@@ -911,7 +908,10 @@ def test_replies_of_the_other_codec() -> None:
 # -- small things --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wire", ["0000 0100 0001 0000 0000 0000", "ffff 7fff ffff ffff ffff ffff ffff", "1234 2800 0000 0000 0000 0000"])
+HEADERS = ["0000 0100 0001 0000 0000 0000", "ffff 7fff ffff ffff ffff ffff ffff", "1234 2800 0000 0000 0000 0000"]
+
+
+@pytest.mark.parametrize("wire", HEADERS)
 def test_header_reply(wire: str) -> None:
     data = octets(wire)
     assert dns_header_reply(data, 0x8184) == data[:2] + octets("8184 0000 0000 0000 0000")

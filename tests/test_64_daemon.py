@@ -13,12 +13,12 @@ import time
 import types
 from collections.abc import Callable, Iterator
 
-import pytest
-
 import dnswire
-import pydnsmasq
+import pytest
 from harness import OURS_KIND, PROGRAM, Daemon, MockReply, MockUpstream, ask, free_port, load, need, wait_until
 from shellkit import LogLines, settings
+
+import pydnsmasq
 
 pytestmark = pytest.mark.skipif(OURS_KIND == "real", reason="about our own daemon")
 

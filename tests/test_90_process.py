@@ -14,9 +14,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-import pytest
-
 import dnswire
+import pytest
 from harness import (
     OURS_KIND,
     PROGRAM,

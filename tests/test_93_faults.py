@@ -14,9 +14,8 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 
-import pytest
-
 import dnswire
+import pytest
 from dnswire import DnsMessage, DnsQuestion
 from harness import OURS_KIND, Daemon, MockReply, MockUpstream, ask, free_port, load, need, udp_raw, wait_until
 
