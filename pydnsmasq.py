@@ -425,9 +425,6 @@ class Log:
         """Start the writer thread (after the last fork)."""
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
-        if self._lines:
-            self._idle = False
-            self._wake.release()
 
     def flush(self) -> None:
         """Write everything that waits, in the caller's thread; give up when another writer is stuck in its sink."""
@@ -445,7 +442,7 @@ class Log:
                 for sink in self.sinks:
                     try:
                         sink(stamp, batch)
-                    except OSError:  # a full disk, a syslog daemon that went: the service goes on
+                    except Exception:  # a full disk, a syslog daemon that went: the service goes on
                         self._lost += count
                         lost = 0
                 self._lost -= lost
@@ -491,7 +488,7 @@ def _log_fit(text: str) -> str:
 # ==============================================================================
 # 14 Wire cursors
 #
-# One bounded reader and one writer for every binary protocol here.
+# One bounded reader for every binary protocol here.
 #
 # Uses 11
 # ==============================================================================
@@ -554,7 +551,7 @@ class WireReader:
 # Uses 12
 # ==============================================================================
 
-CLASS_IN, CLASS_CH, CLASS_HS, CLASS_NONE, CLASS_ANY = 1, 3, 4, 254, 255
+CLASS_IN, CLASS_CH = 1, 3
 
 RR_TYPES = {
     name: int(code)
@@ -576,9 +573,8 @@ RR_TYPES = {
 _RR_TYPE_NAMES = {code: name for name, code in RR_TYPES.items()}
 
 TYPE_A, TYPE_NS, TYPE_CNAME, TYPE_SOA, TYPE_PTR, TYPE_MX, TYPE_TXT = 1, 2, 5, 6, 12, 15, 16
-TYPE_AAAA, TYPE_SRV, TYPE_NAPTR, TYPE_DNAME, TYPE_OPT, TYPE_DS, TYPE_RRSIG = 28, 33, 35, 39, 41, 43, 46
-TYPE_NSEC, TYPE_DNSKEY, TYPE_NSEC3, TYPE_TKEY, TYPE_TSIG = 47, 48, 50, 249, 250
-TYPE_IXFR, TYPE_AXFR, TYPE_MAILB, TYPE_MAILA, TYPE_ANY, TYPE_CAA = 251, 252, 253, 254, 255, 257
+TYPE_SIG, TYPE_AAAA, TYPE_SRV, TYPE_NAPTR, TYPE_OPT, TYPE_DS, TYPE_TSIG = 24, 28, 33, 35, 41, 43, 250
+TYPE_IXFR, TYPE_AXFR, TYPE_MAILB, TYPE_ANY, TYPE_CAA = 251, 252, 253, 255, 257
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
 RCODE_TEXTS = {FORMERR: "FORMERR", SERVFAIL: "SERVFAIL", NOTIMP: "not implemented", REFUSED: "REFUSED"}
@@ -589,7 +585,7 @@ EDNS_DO = 0x8000
 EDNS_SUBNET, EDNS_COOKIE, EDNS_EDE, EDNS_MAC, EDNS_MAC_TEXT, EDNS_CPE_ID = 8, 10, 15, 65001, 65073, 65074
 
 EDE_STALE, EDE_NOT_READY, EDE_BLOCKED, EDE_FILTERED = 3, 14, 15, 17
-EDE_NOT_AUTHORITATIVE, EDE_NETWORK, EDE_INVALID = 20, 23, 24
+EDE_NOT_AUTHORITATIVE, EDE_NETWORK = 20, 23
 EDE_TEXTS = {
     0: "other", 1: "unsupported DNSKEY algorithm", 2: "unsupported DS digest", 3: "stale answer", 4: "forged",
     5: "DNSSEC indeterminate", 6: "DNSSEC bogus", 7: "DNSSEC signature expired", 8: "DNSSEC sig not yet valid",
@@ -898,11 +894,18 @@ def _labels(name: bytes) -> list[bytes]:
 
 
 def dns_hostname_valid(text: str) -> bool:
-    """Tell whether a hosts file's name may be served: letters, digits, hyphens, underscores, dots."""
+    """Tell whether a hosts file's name may be served: labels of 1 to 63 characters, no control characters or blanks."""
     return _HOSTNAME.match(text) is not None and len(text.removesuffix(".")) < DNS_NAME_MAX - 1
 
 
 _HOSTNAME = re.compile(r"(?:[^\x00-\x20\x7f./]{1,63}\.)*[^\x00-\x20\x7f./]{1,63}\.?\Z")
+
+
+def _hash64_joined(text: bytes) -> int:
+    return (hash(text) << 32) | (hash(b"\0" + text) & 0xFFFFFFFF)
+
+
+_hash64: Callable[[bytes], int] = hash if sys.hash_info.width >= 64 else _hash64_joined
 
 
 class DnsNameHashes:
@@ -910,7 +913,8 @@ class DnsNameHashes:
 
     Names are dotted lower-case text as bytes.  The hash is Python's own keyed
     SipHash (its key is new in each process), so a collision cannot be made from
-    outside; a false positive has odds of size / 2**64.  Build with `add_texts`,
+    outside; a false positive has odds of size / 2**64.  Where Python's hashes
+    have 32 bits (32-bit routers) two of them are joined.  Build with `add_texts`,
     then `freeze` once; then it is read-only.
     """
 
@@ -925,7 +929,7 @@ class DnsNameHashes:
 
     def add_texts(self, texts: Iterable[bytes]) -> None:
         """Add names (dotted, lower case)."""
-        self._parts[0].extend(map(hash, texts))
+        self._parts[0].extend(map(_hash64, texts))
 
     def freeze(self) -> None:
         """Sort and drop duplicates; after this the set can be asked."""
@@ -936,7 +940,7 @@ class DnsNameHashes:
         self._parts = [array.array("q", sorted(set(part))) for part in parts]
 
     def __contains__(self, text: bytes) -> bool:
-        value = hash(text)
+        value = _hash64(text)
         part = self._parts[(value >> 60) + 8]
         at = bisect.bisect_left(part, value)
         return at < len(part) and part[at] == value
@@ -1107,7 +1111,7 @@ class DnsQuery:
 
     __slots__ = (
         "wire", "id", "flags", "name", "key", "rrtype", "rrclass", "question_end", "udp_size", "do", "options",
-        "signed", "edns_version", "opt_start", "opt_end",
+        "signed",
     )  # fmt: skip
 
     def __init__(self, wire: bytes, flags: int, name: bytes, rrtype: int, rrclass: int, question_end: int) -> None:
@@ -1123,8 +1127,6 @@ class DnsQuery:
         self.do = False
         self.options: tuple[tuple[int, bytes], ...] = ()
         self.signed = False
-        self.edns_version = 0
-        self.opt_start = self.opt_end = 0
 
     def option(self, code: int) -> bytes | None:
         """Give the data of the first EDNS option `code`."""
@@ -1165,7 +1167,6 @@ def _query_extras(query: DnsQuery, before: int, arcount: int) -> None:
     if before + arcount > DNS_RECORDS_MAX:
         raise WireError("too many records")
     for index in range(before + arcount):
-        start = pos
         name, pos = dns_name_read(wire, pos, memo)
         if pos + 10 > len(wire):
             raise WireError("record is cut short")
@@ -1175,15 +1176,13 @@ def _query_extras(query: DnsQuery, before: int, arcount: int) -> None:
             raise WireError("record data is cut short")
         if index < before:
             continue
-        if rrtype == TYPE_OPT and query.opt_start:
+        if rrtype == TYPE_OPT and query.udp_size:
             raise WireError("two OPT records")  # RFC 6891 s.6.1.1
         if rrtype == TYPE_OPT:
-            query.opt_start, query.opt_end = start, pos
             query.udp_size = max(rrclass, DNS_UDP_MIN)
             query.do = bool(ttl & EDNS_DO)
-            query.edns_version = ttl >> 16 & 0xFF
             query.options = edns_options_unpack(wire[pos - length : pos]) if name == DNS_ROOT else ()
-        elif rrtype == TYPE_TSIG or (rrtype == 24 and wire[pos - length : pos][:2] == b"\0\0"):
+        elif rrtype == TYPE_TSIG or (rrtype == TYPE_SIG and wire[pos - length : pos][:2] == b"\0\0"):
             query.signed = True
 
 
@@ -1208,8 +1207,7 @@ def edns_pack(udp_size: int, do: bool, options: Iterable[tuple[int, bytes]] = ()
 class DnsMessage:
     """An unpacked reply: sections of records, and where things stood in `wire`.
 
-    The OPT record is kept apart: `opt` is its record or None, `opt_span` its
-    place.  `spans` has the place of each record, as in `records()`.
+    The OPT record is kept apart in `opt`.  Each record knows its place.
     """
 
     __slots__ = (
@@ -1362,7 +1360,7 @@ def _name_end(wire: bytes, pos: int) -> int:
 
 
 def dns_ttl_offsets(wire: bytes) -> list[int]:
-    """Find the TTL fields of every record except OPT, in a message that we packed ourselves."""
+    """Find the TTL fields of every record except OPT, in a message that parses."""
     _, _, questions, ancount, nscount, arcount = _HEADER.unpack_from(wire)
     pos, out = DNS_HEADER_SIZE, []
     for _ in range(questions):
@@ -4789,7 +4787,7 @@ class HostsReader:
         try:
             if not dns_hostname_valid(text):
                 raise ValueError
-            name = dns_name_parse(text.lower())
+            name = dns_name_parse(text.lower().replace("\\", "\\\\"))
         except ValueError:
             self._complain(f"bad name at {source} line {line}")
             return 0

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dnswire
-
 import pydnsmasq as p
 
 NOW = 1000.0

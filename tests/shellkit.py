@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import dnswire
-from harness import wait_until
-
 import pydnsmasq
+from harness import wait_until
 
 
 class TextSource:

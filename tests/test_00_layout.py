@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
+
 from harness import PROGRAM
 
 TESTS = pathlib.Path(__file__).resolve().parent
@@ -34,7 +35,7 @@ OS_MODULES = {
 }  # fmt: skip
 PURE_PARTS = {
     "socket": {"inet_pton", "inet_ntop", "AF_INET", "AF_INET6"},
-    "sys": {"intern", "maxsize", "byteorder", "version_info"},
+    "sys": {"intern", "maxsize", "byteorder", "version_info", "hash_info"},
 }
 LOCKS = {"Lock", "RLock"}
 WORLD_CALLS = {"open", "print", "input", "breakpoint", "exec", "eval", "__import__"}

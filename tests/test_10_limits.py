@@ -6,9 +6,9 @@ import ast
 import re
 
 import pytest
-from harness import PROGRAM
 
 import pydnsmasq
+from harness import PROGRAM
 
 FIXED = """
 DNS_PORT            53          RFC 1035 s.4.2

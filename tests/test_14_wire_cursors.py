@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from packets import octets
 
+from packets import octets
 from pydnsmasq import WireError, WireReader
 
 DATA = octets("00 01 02 03 04 05 06 07 80 ff")

@@ -7,10 +7,10 @@ import random
 import struct
 from typing import Any
 
-import dnswire
 import pytest
-from packets import CountedBytes, check_total, damaged, noise, octets
 
+import dnswire
+from packets import CountedBytes, check_total, damaged, noise, octets
 from pydnsmasq import (
     DNS_NAME_MAX,
     DNS_ROOT,

@@ -7,10 +7,10 @@ import random
 import struct
 from typing import Any
 
-import dnswire
 import pytest
-from packets import check_total, damaged, noise, octets
 
+import dnswire
+from packets import check_total, damaged, noise, octets
 from pydnsmasq import (
     RR_LAYOUTS,
     RR_TYPES,

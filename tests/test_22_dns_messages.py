@@ -6,10 +6,10 @@ import random
 import struct
 from typing import Any
 
-import dnswire
 import pytest
-from packets import CountedBytes, captures, check_total, damaged, noise, octets
 
+import dnswire
+from packets import CountedBytes, captures, check_total, damaged, noise, octets
 from pydnsmasq import (
     CLASS_IN,
     DNS_RECORDS_MAX,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import dnswire
 import pytest
-from pure import LogLines, addr, at, config, local_data, name
 
+import dnswire
 import pydnsmasq as p
+from pure import LogLines, addr, at, config, local_data, name
 
 
 def hosts(text: str | bytes, domain: bytes = b"", source: str = "/etc/hosts") -> tuple[Any, list[str], int]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import threading
 
-import dnswire
 import pytest
-from pure import Pure, addr, name
 
+import dnswire
 import pydnsmasq as p
+from pure import Pure, addr, name
 
 T = 1000
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pure import addr, config, domain_rules, name
 
 import pydnsmasq as p
+from pure import addr, config, domain_rules, name
 
 A, AAAA, ANY, MX, DS, TXT = p.TYPE_A, p.TYPE_AAAA, p.TYPE_ANY, p.TYPE_MX, p.TYPE_DS, p.TYPE_TXT
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import dnswire
 import pytest
-from pure import NOW, Pure, addr, at, name
 
+import dnswire
 import pydnsmasq as p
+from pure import NOW, Pure, addr, at, name
 
 HOSTS = "10.1.1.1 host1 Host1.lan\n10.1.1.2 host2\nfd00::2 host2\n10.1.1.3 multi\n10.1.1.4 multi\n10.1.1.5 multi\n"
 LINES = """server=8.8.8.8

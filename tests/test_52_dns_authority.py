@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pure import Pure, at
 
 import pydnsmasq as p
+from pure import Pure, at
 
 LINES = """server=8.8.8.8
 local-ttl=33

@@ -6,11 +6,11 @@ import random
 import struct
 from typing import Any
 
-import dnswire
 import pytest
-from pure import NOW, Pure, addr, name
 
+import dnswire
 import pydnsmasq as p
+from pure import NOW, Pure, addr, name
 
 SOA = "example 300 SOA ns.example root.example 1 3600 600 86400 60"
 MAC = bytes.fromhex("0102030405ff")

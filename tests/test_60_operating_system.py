@@ -14,10 +14,10 @@ import subprocess
 import sys
 
 import pytest
-from harness import free_port, need
-from shellkit import descriptors
 
 import pydnsmasq
+from harness import free_port, need
+from shellkit import descriptors
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 

@@ -9,13 +9,13 @@ import threading
 import time
 from collections.abc import Callable
 
-import dnswire
 import pytest
+
+import dnswire
+import pydnsmasq
 from dnswire import DnsMessage, DnsQuestion
 from harness import MockReply, MockUpstream, free_port, wait_until
 from shellkit import Exchange, Waiter, descriptors, settings
-
-import pydnsmasq
 
 Zone = Callable[[DnsQuestion, DnsMessage], "MockReply | None"]
 
@@ -730,6 +730,7 @@ def _fill(exchange: Exchange, count: int, domain: str = "fill.test", first: int 
 def test_the_table_grows_while_servers_are_alive() -> None:
     with MockUpstream(saying(ONE, delay=1.0)) as up, Exchange(servers(up)) as exchange:
         exchange.servers[0].rtt = 1.0  # known to be slow, and alive
+        exchange.servers[0].last_reply = time.monotonic()
         refused, waiters = _fill(exchange, 400)
         assert refused == 0 and len(exchange.exchange._pending) == 400
         assert sum(waiter.reply(10) is not None for waiter in waiters) == 400

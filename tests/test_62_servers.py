@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import dnswire
 import pytest
+
+import dnswire
+import pydnsmasq
 from harness import free_port, wait_until
 from shellkit import Exchange, descriptors, settings
-
-import pydnsmasq
 
 V4 = socket.inet_aton
 

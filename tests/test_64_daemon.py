@@ -13,12 +13,12 @@ import time
 import types
 from collections.abc import Callable, Iterator
 
-import dnswire
 import pytest
+
+import dnswire
+import pydnsmasq
 from harness import OURS_KIND, PROGRAM, Daemon, MockReply, MockUpstream, ask, free_port, load, need, wait_until
 from shellkit import LogLines, settings
-
-import pydnsmasq
 
 pytestmark = pytest.mark.skipif(OURS_KIND == "real", reason="about our own daemon")
 
@@ -127,6 +127,7 @@ def test_a_half_written_file_waits_for_the_rest(text: str, resolv: Resolv) -> No
 def test_a_file_without_a_last_newline_is_taken_in_the_end(resolv: Resolv) -> None:
     resolv.write("nameserver 10.0.0.2")
     assert not resolv.watch.poll()
+    time.sleep(pydnsmasq.RESOLV_SETTLE)
     assert resolv.watch.poll() and resolv.servers == ["10.0.0.2"]
     assert not resolv.watch.poll()
 

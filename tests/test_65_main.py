@@ -11,9 +11,9 @@ import sys
 import time
 
 import pytest
-from harness import OURS_KIND, PROGRAM, free_port, run_program, wait_until
 
 import pydnsmasq
+from harness import OURS_KIND, PROGRAM, free_port, run_program, wait_until
 
 pytestmark = pytest.mark.skipif(OURS_KIND == "real", reason="about our own command")
 

@@ -14,8 +14,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-import dnswire
 import pytest
+
+import dnswire
 from harness import (
     OURS_KIND,
     PROGRAM,

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import dnswire
 import pytest
+
+import dnswire
 from dnswire import DnsMessage, DnsQuestion, DnsRecord
 from harness import ANSWER_SECONDS, OURS_KIND, REAL, Daemon, MockReply, MockUpstream, need, table_zone, tcp_raw, udp_raw
 from oracle_cases import CASES, RAW, SOA, ZONE, ZONE2, OracleCase

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from harness import OURS_KIND, Daemon, need, need_tool, wait_until
 
 REC = "no-hosts\nhost-record=rec.test,10.1.2.3,fd01::3\n"

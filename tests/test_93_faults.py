@@ -14,8 +14,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 
-import dnswire
 import pytest
+
+import dnswire
 from dnswire import DnsMessage, DnsQuestion
 from harness import OURS_KIND, Daemon, MockReply, MockUpstream, ask, free_port, load, need, udp_raw, wait_until
 
