@@ -71,8 +71,8 @@ import bisect
 import collections
 import errno
 import functools
+import gc
 import grp
-import heapq
 import itertools
 import os
 import pwd
@@ -90,6 +90,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import types
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
     from dataclasses import dataclass as record
     from typing import Any, Protocol
@@ -192,6 +193,7 @@ RESOLV_SETTLE = 0.8  # seconds that a resolv file without a last newline must st
 POLL_SECONDS = 1.0  # resolv files, hosts directories, interfaces
 INCLUDE_DEPTH_MAX = 32  # conf-file within conf-file; stops a loop that inodes do not show
 CONFIG_CHUNK = 1 << 18  # octets of a configuration file read at once
+TIDY_SECONDS = 600.0  # between two runs of the garbage collector
 PROBLEMS_MAX = 200  # configuration errors reported in one run
 
 # ==============================================================================
@@ -439,15 +441,18 @@ class Log:
                 lost, count = self._lost, len(batch)
                 if lost:
                     batch.append((LOG_ERROR, "", f"overflow: {lost} log entries lost"))
-                for sink in self.sinks:
-                    try:
-                        sink(stamp, batch)
-                    except Exception:  # a full disk, a syslog daemon that went: the service goes on
-                        self._lost += count
-                        lost = 0
-                self._lost -= lost
+                taken = [self._write(sink, stamp, batch) for sink in self.sinks]
+                self._lost += -lost if True in taken else count
         finally:
             self._writing.release()
+
+    @staticmethod
+    def _write(sink: Any, stamp: float, batch: list[Any]) -> bool:
+        try:
+            sink(stamp, batch)
+        except Exception:  # a full disk, a syslog daemon that went: the service goes on
+            return False
+        return True
 
     def _run(self) -> None:
         while True:
@@ -1242,8 +1247,11 @@ class DnsMessage:
         return self.flags & 15 | (self.opt.ttl >> 20 & 0xFF0 if self.opt is not None else 0)
 
 
-def dns_message_unpack(wire: bytes) -> DnsMessage:
-    """Unpack a message with at most one question; WireError for bytes that do not parse."""
+def dns_message_unpack(wire: bytes, query: DnsQuery | None = None) -> DnsMessage:
+    """Unpack a message with at most one question; WireError for bytes that do not parse.
+
+    `query` may be given when the message is known to repeat its question.
+    """
     if len(wire) < DNS_HEADER_SIZE:
         raise WireError("shorter than a header")
     _, flags, questions, ancount, nscount, arcount = _HEADER.unpack_from(wire)
@@ -1252,38 +1260,52 @@ def dns_message_unpack(wire: bytes) -> DnsMessage:
     message = DnsMessage(wire, flags)
     memo: dict[int, bytes] = {}
     pos = DNS_HEADER_SIZE
-    if questions:
+    if query is not None:
+        message.name = memo[pos] = query.name
+        message.rrtype, message.rrclass = query.rrtype, query.rrclass
+        pos = message.question_end = query.question_end
+    elif questions:
         message.name, pos = dns_name_read(wire, pos, memo)
         if pos + 4 > len(wire):
             raise WireError("question is cut short")
         message.rrtype, message.rrclass = _QUESTION_TAIL.unpack_from(wire, pos)
         pos += 4
         message.question_end = pos
-    for section, count in ((message.answers, ancount), (message.authority, nscount), (message.additional, arcount)):
-        for _ in range(count):
-            record_, pos = _record_read(wire, pos, memo)
-            if record_.rrtype == TYPE_OPT and section is message.additional and message.opt is None:
+    pos = _section_read(wire, pos, ancount, message.answers, memo)
+    if nscount:
+        pos = _section_read(wire, pos, nscount, message.authority, memo)
+    if arcount:
+        pos = _section_read(wire, pos, arcount, message.additional, memo)
+        for record_ in message.additional:
+            if record_.rrtype == TYPE_OPT:
                 message.opt = record_
-            else:
-                section.append(record_)
+                message.additional = [other for other in message.additional if other is not record_]
+                break
     message.end = pos
     return message
 
 
-def _record_read(wire: bytes, pos: int, memo: dict[int, bytes]) -> tuple[DnsRecord, int]:
-    start = pos
-    name, pos = dns_name_read(wire, pos, memo)
-    data = pos + 10
-    if data > len(wire):
-        raise WireError("record is cut short")
-    rrtype, rrclass, ttl, length = _RR_HEAD.unpack_from(wire, pos)
-    end = data + length
-    if end > len(wire):
-        raise WireError("record data is cut short")
-    rdata = rdata_expand(wire, data, length, rrtype, memo) if rrtype in RR_LAYOUTS else wire[data:end]
-    out = DnsRecord(name, rrtype, ttl if ttl <= CACHE_TTL_MAX or rrtype == TYPE_OPT else 0, rdata, rrclass)
-    out.start, out.end = start, end
-    return out, end
+def _section_read(wire: bytes, pos: int, count: int, out: list[DnsRecord], memo: dict[int, bytes]) -> int:
+    """Read `count` records into `out`; give the position behind them.  Each forwarded query comes by here."""
+    size = len(wire)
+    for _ in range(count):
+        start = pos
+        if wire[pos : pos + 2] == b"\xc0\x0c" and DNS_HEADER_SIZE in memo:  # the name of the question
+            name, pos = memo[DNS_HEADER_SIZE], pos + 2
+        else:
+            name, pos = dns_name_read(wire, pos, memo)
+        data = pos + 10
+        if data > size:
+            raise WireError("record is cut short")
+        rrtype, rrclass, ttl, length = _RR_HEAD.unpack_from(wire, pos)
+        pos = data + length
+        if pos > size:
+            raise WireError("record data is cut short")
+        rdata = rdata_expand(wire, data, length, rrtype, memo) if rrtype in RR_LAYOUTS else wire[data:pos]
+        record_ = DnsRecord(name, rrtype, ttl if ttl <= CACHE_TTL_MAX or rrtype == TYPE_OPT else 0, rdata, rrclass)
+        record_.start, record_.end = start, pos
+        out.append(record_)
+    return pos
 
 
 class DnsWriter:
@@ -4589,6 +4611,15 @@ class LocalData:
                     found.append(LocalRecord(kind, bulk.address, None, bulk.source))
         return found
 
+    def may_know(self, key: bytes, rrtype: int) -> bool:
+        """Tell quickly whether a look-up may find something: most names that are forwarded are not known at all."""
+        return (
+            key in self.names
+            or key in self.interface_names
+            or rrtype in (TYPE_PTR, TYPE_ANY)
+            or bool(self.bulks or self.synth)
+        )
+
     def turn(self, key: bytes) -> int:
         """Count the look-ups of a name that has several records: which of them comes first this time."""
         turn = self._turns.get(key, 0)
@@ -4597,9 +4628,10 @@ class LocalData:
 
     def has_data(self, key: bytes, rrtype: int) -> bool:
         """Tell whether upstream data of this name and type must not be kept: ours comes first."""
-        return any(rr.rrtype == rrtype for rr in self.names.get(key, ())) or bool(
-            self.bulks and rrtype in (TYPE_A, TYPE_AAAA) and self.find(key, rrtype)
-        )
+        records = self.names.get(key)
+        if records is not None and any(rr.rrtype == rrtype for rr in records):
+            return True
+        return bool(self.bulks) and rrtype in (TYPE_A, TYPE_AAAA) and bool(self.find(key, rrtype))
 
     def exists(self, key: bytes) -> bool:
         """Tell whether `key` or a name below it is known here."""
@@ -4834,7 +4866,7 @@ def address_private(address: bytes, localhost: bool) -> bool:
 # the caller brings (whole seconds), and in front of them finished answers by the
 # bytes of the query.  RFC 1035 s.7.4, RFC 2308, RFC 8767.
 #
-# Uses 10 15 22
+# Uses 10 22
 # ==============================================================================
 
 CACHE_DATA, CACHE_NODATA, CACHE_NXDOMAIN = 0, 1, 2
@@ -4921,24 +4953,33 @@ class DnsCache:
             entry.hits += 1
             return entry
 
+    def knows(self, name: bytes, rrtype: int) -> bool:
+        """Tell quickly, without the lock, whether there may be an entry for a question."""
+        entries = self._entries
+        return name + rrtype.to_bytes(2, "big") in entries or name in entries or name + b"\0\5" in entries
+
     def put(self, entries: Sequence[CacheEntry], now: int) -> None:
         """Keep all of `entries`, or none when they do not fit at all."""
         need = sum(len(entry.records) or 1 for entry in entries)
         if not 0 < need <= self.size:
             return
         with self._lock:
-            keys = []
+            known, keys = self._entries, []
             for entry in entries:
-                key = entry.name if entry.kind == CACHE_NXDOMAIN else entry.name + entry.rrtype.to_bytes(2, "big")
+                name = entry.name
+                key = name if entry.kind == CACHE_NXDOMAIN else name + entry.rrtype.to_bytes(2, "big")
                 if entry.kind == CACHE_DATA:  # the name exists after all, or is an alias now
-                    self._forget(entry.name)
-                    if entry.rrtype != TYPE_CNAME:
-                        self._forget(entry.name + b"\0\5")
-                self._forget(key)
+                    if name in known:
+                        self._forget(name)
+                    if name + b"\0\5" in known:
+                        self._forget(name + b"\0\5")
+                if key in known:
+                    self._forget(key)
                 keys.append(key)
-            self._shrink(now, self.size - need)
+            if self._slots + need > self.size:
+                self._shrink(now, self.size - need)
             for key, entry in zip(keys, entries, strict=True):
-                self._entries[key] = entry
+                known[key] = entry
                 slots = len(entry.records) or 1
                 self._slots += slots
                 self.inserted += slots
@@ -5281,7 +5322,10 @@ class DomainRules:
     Immutable once built, but for the health inside the servers.
     """
 
-    __slots__ = ("_nodes", "_below", "_partial", "_bulk_local", "_bulk_null", "default", "groups", "_known", "servers")
+    __slots__ = (
+        "default", "groups", "servers", "_nodes", "_below", "_partial", "_bulk_local", "_bulk_null", "_plain",
+        "_default_match", "_known",
+    )  # fmt: skip
 
     def __init__(self, known: dict[tuple[str, int, str, str, str, int], Upstream]) -> None:
         """`known` are the servers of the state before, whose counters and health live on."""
@@ -5290,7 +5334,10 @@ class DomainRules:
         self._partial: list[tuple[bytes, DomainNode]] = []
         self._bulk_local: DnsNameHashes | None = None
         self._bulk_null: DnsNameHashes | None = None
+        self._plain = True  # neither patterns nor block lists
         self.default = UpstreamGroup()
+        self._default_match = DomainMatch(DNS_ROOT)
+        self._default_match.group = self.default
         self.groups: list[UpstreamGroup] = [self.default]
         self._known = known
         self.servers: dict[tuple[str, int, str, str, str, int], Upstream] = {}
@@ -5298,8 +5345,10 @@ class DomainRules:
     def add_bulk(self, local: DnsNameHashes | None, null: DnsNameHashes | None) -> None:
         """Take the block lists, which are sets of names."""
         self._bulk_local, self._bulk_null = local, null
+        self._plain = self._plain and local is None and null is None
 
     def _node(self, pattern: DomainPattern) -> DomainNode:
+        self._plain = self._plain and pattern.kind == DOMAIN_WHOLE
         if pattern.kind == 1:
             text = dns_name_text(pattern.name)
             for known, node in self._partial:
@@ -5360,8 +5409,10 @@ class DomainRules:
         """Find what is to be done with `key` (lower case): always a match, the default group at the least."""
         if rrtype == TYPE_DS and key[0]:  # the parent's servers answer for a delegation
             key = key[1 + key[0] :]
+        if not self._nodes and self._plain:
+            return self._default_match
         out = DomainMatch(DNS_ROOT)
-        simple = not (self._below or self._partial or self._bulk_local or self._bulk_null)
+        simple = self._plain
         offset, text = 0, b"" if simple else dns_name_text(key)
         suffix = key
         while suffix[0]:
@@ -5530,6 +5581,12 @@ class DnsMetrics:
         self.tcp_connections = self.tcp_peak = 0
 
 
+def filtered_types(config: Config) -> frozenset[int]:
+    """Give the record types that filter-rr, filter-A and filter-AAAA take out of replies."""
+    addresses = {TYPE_A} if config.filter_A else set()
+    return frozenset(config.filter_rr) | addresses | ({TYPE_AAAA} if config.filter_AAAA else set())
+
+
 class DnsState:
     """Everything that answering needs, built aside and swapped in as one.
 
@@ -5539,8 +5596,8 @@ class DnsState:
     """
 
     __slots__ = (
-        "config", "local", "rules", "cache", "answers", "metrics", "interfaces", "serial", "log", "udp_max",
-        "filters", "hostname",
+        "config", "local", "rules", "cache", "answers", "metrics", "interfaces", "answerers", "reviewers", "serial",
+        "log", "udp_max", "filters", "hostname",
     )  # fmt: skip
 
     def __init__(
@@ -5563,13 +5620,11 @@ class DnsState:
         self.log = log
         self.hostname = hostname
         self.interfaces: tuple[InterfaceAddress, ...] = ()
+        self.answerers: tuple[Callable[[DnsAnswer], bool], ...] = ()  # chosen by the first query (52)
+        self.reviewers: tuple[Callable[[Any], None], ...] = ()  # chosen by the first reply (53)
         self.serial = 1
         self.udp_max = config.edns_packet_max
-        self.filters = (
-            frozenset(config.filter_rr)
-            | ({TYPE_A} if config.filter_A else set())
-            | ({TYPE_AAAA} if config.filter_AAAA else set())
-        )
+        self.filters = filtered_types(config)
 
 
 class DnsClient:
@@ -5859,6 +5914,9 @@ def answer_records(answer: DnsAnswer) -> bool:
         return False
     # Without RD only data of our own is shown: the cache is not for snooping.
     use_cache = not query.do and bool(query.flags & FLAG_RD) and cacheable_query(query, state.config)
+    known = state.local.may_know(query.key, query.rrtype)
+    if not known and not (use_cache and state.cache.knows(query.key, query.rrtype)):
+        return False
     name, alias = query.name, False
     for _ in range(DNS_CHAIN_MAX):
         key = name.lower()
@@ -5883,6 +5941,8 @@ def answer_records(answer: DnsAnswer) -> bool:
 
 def cacheable_query(query: DnsQuery, config: Config) -> bool:
     """Tell whether the answer depends on nothing but the question (no client data upstream)."""
+    if not query.options and config.add_mac is None and config.add_subnet is None:
+        return True
     if config.add_mac is not None or (config.add_subnet is not None and subnet_is_private_data(config)):
         return False
     if query.options:
@@ -5988,7 +6048,7 @@ def _add_known(answer: DnsAnswer, name: bytes, key: bytes) -> bool:
         answer.use(entry)
         answer.ede = EDE_FILTERED
         answer_nodata(answer, name)
-        answer.say("config", name, "NODATA")
+        answer.say("config", name, negative_text(False, rrtype))
     elif entry.kind == CACHE_DATA:
         answer.add_cached(name, entry)
     else:
@@ -6014,15 +6074,29 @@ def _next_alias(answer: DnsAnswer, name: bytes, key: bytes, use_cache: bool) -> 
 
 
 def answer_filters(answer: DnsAnswer) -> bool:
-    """Answer empty what filterwin2k keeps from the outside."""
-    query = answer.query
-    if not answer.state.config.filterwin2k or query.rrclass != CLASS_IN:
+    """Answer empty what filterwin2k keeps from the outside, and what filter-rr would take away from a name we know."""
+    query, state = answer.query, answer.state
+    if query.rrclass != CLASS_IN:
+        return False
+    if query.rrtype in state.filters and not query.do and query.rrtype != TYPE_ANY and _known_otherwise(answer):
+        answer.ede, answer.aa, answer.lasting = EDE_FILTERED, False, False
+        answer_nodata(answer, query.name)
+        answer.say("config", query.name, "NODATA")
+        return True
+    if not state.config.filterwin2k:
         return False
     if query.rrtype in (TYPE_SOA, TYPE_SRV) or (query.rrtype == TYPE_ANY and b"_" in query.key):
         answer_nodata(answer, query.name)
         answer.say("config", query.name, "NODATA")
         return True
     return False
+
+
+def _known_otherwise(answer: DnsAnswer) -> bool:
+    """Tell whether the cache has an address of another family for the name."""
+    cache, key = answer.state.cache, answer.query.key
+    entries = (cache.get(key, rrtype, answer.now) for rrtype in (TYPE_A, TYPE_AAAA))
+    return any(entry is not None and entry.kind == CACHE_DATA for entry in entries)
 
 
 def answer_private(answer: DnsAnswer) -> bool:
@@ -6335,22 +6409,33 @@ def _answer_transfer(answer: DnsAnswer) -> bool:
     return True
 
 
-DNS_ANSWERERS: tuple[Callable[[DnsAnswer], bool], ...] = (
-    _answer_transfer,
-    _answer_authority,
-    answer_loop_probe,
-    answer_foreign,
-    answer_records,
-    answer_filters,
-    answer_private,
-    answer_rules,
+def _always(config: Config) -> bool:
+    return True
+
+
+def _with_authority(config: Config) -> bool:
+    return bool(config.auth_zone) or config.auth_server is not None
+
+
+# The path of a query: each answerer, and what must be configured for it to have work.
+DNS_ANSWERERS: tuple[tuple[Callable[[DnsAnswer], bool], Callable[[Config], bool]], ...] = (
+    (_answer_transfer, _with_authority),
+    (_answer_authority, _with_authority),
+    (answer_loop_probe, lambda config: bool(config.dns_loop_detect)),
+    (answer_foreign, _always),
+    (answer_records, _always),
+    (answer_filters, lambda config: bool(config.filterwin2k) or bool(filtered_types(config))),
+    (answer_private, lambda config: bool(config.bogus_priv)),
+    (answer_rules, _always),
 )
 
 
 def dns_answer(query: DnsQuery, client: DnsClient, state: DnsState, now: float) -> DnsAnswer:
     """Decide on `query`: the result's `outcome` is "reply", "silence" or "forward"."""
+    if not state.answerers:
+        state.answerers = tuple(answerer for answerer, needed in DNS_ANSWERERS if needed(state.config))
     answer = DnsAnswer(query, client, state, now)
-    for answerer in DNS_ANSWERERS:
+    for answerer in state.answerers:
         if answerer(answer):
             break
     return answer
@@ -6376,7 +6461,11 @@ def forward_query(query: DnsQuery, config: Config, options: Sequence[tuple[int, 
         return query.wire[2:]
     question = query.wire[DNS_HEADER_SIZE : query.question_end]
     flags = query.flags & (FLAG_RD | FLAG_AD | FLAG_CD)
-    return struct.pack("!5H", flags, 1, 0, 0, 1) + question + edns_pack(config.edns_packet_max, query.do, options)
+    if options or query.do:
+        opt = edns_pack(config.edns_packet_max, query.do, options)
+    else:
+        opt = b"\0\0\x29" + config.edns_packet_max.to_bytes(2, "big") + b"\0\0\0\0\0\0"
+    return flags.to_bytes(2, "big") + b"\0\1\0\0\0\0\0\1" + question + opt
 
 
 def forward_options(query: DnsQuery, client: DnsClient, config: Config) -> list[tuple[int, bytes]]:
@@ -6666,7 +6755,7 @@ def cache_ttl(ttl: int, config: Config) -> int:
     for limit in (config.max_ttl, config.max_cache_ttl):
         if limit:
             ttl = min(ttl, limit)
-    return max(ttl, min(config.min_cache_ttl or 0, MIN_CACHE_TTL_MAX))
+    return max(ttl, min(config.min_cache_ttl, MIN_CACHE_TTL_MAX)) if config.min_cache_ttl else ttl
 
 
 _ALWAYS_CACHED = frozenset((TYPE_A, TYPE_AAAA, TYPE_PTR, TYPE_SRV))
@@ -6688,17 +6777,20 @@ def _review_remember(reply: DnsReply) -> None:
             return
     if query.rrclass != CLASS_IN:
         return
-    entries, end = _chain(reply)
-    found = [
-        rr for rr in message.answers if rr.rrtype == query.rrtype and rr.rrclass == CLASS_IN and rr.name.lower() == end
-    ]
+    found = [rr for rr in message.answers if rr.rrtype == query.rrtype and rr.rrclass == CLASS_IN]
+    entries: list[CacheEntry]
+    if len(found) == len(message.answers) and query.rrtype not in (TYPE_CNAME, TYPE_ANY):  # no alias among them
+        entries, end = [], query.key
+    else:
+        entries, end = _chain(reply)
+    found = [rr for rr in found if rr.name.lower() == end]
     if found and query.rrtype not in (TYPE_CNAME, TYPE_ANY):
         _log_records(reply, end, found)
         kept = query.rrtype in _ALWAYS_CACHED or query.rrtype in config.cache_rr or TYPE_ANY in config.cache_rr
         if kept:
-            ttl = cache_ttl(min(rr.ttl for rr in found), config)
-            rdatas = tuple(dict.fromkeys(rr.rdata for rr in found))
-            entries.append(CacheEntry(end, query.rrtype, CACHE_DATA, rdatas, ttl, reply.now))
+            ttl = found[0].ttl if len(found) == 1 else min(rr.ttl for rr in found)
+            rdatas = tuple(dict.fromkeys([rr.rdata for rr in found]))
+            entries.append(CacheEntry(end, query.rrtype, CACHE_DATA, rdatas, cache_ttl(ttl, config), reply.now))
             _keep(reply, entries)
     elif not found and query.rrtype not in (TYPE_ANY, TYPE_CNAME):
         _negative_reply(reply, entries, end, rcode == NXDOMAIN)
@@ -6766,11 +6858,13 @@ def _keep(reply: DnsReply, entries: list[CacheEntry]) -> None:
     """Put all entries into the cache, or none: not beside data of our own, not without time to live."""
     if not reply.cacheable:
         return
-    if reply.state.config.use_stale_cache is None and not all(entry.ttl for entry in entries):
-        return
-    if any(reply.state.local.has_data(entry.name, entry.rrtype) for entry in entries if entry.kind == CACHE_DATA):
-        return
-    reply.state.cache.put(entries, reply.now)
+    state = reply.state
+    for entry in entries:
+        if not entry.ttl and state.config.use_stale_cache is None:
+            return
+        if entry.kind == CACHE_DATA and state.local.has_data(entry.name, entry.rrtype):
+            return
+    state.cache.put(entries, reply.now)
 
 
 def _review_filters(reply: DnsReply) -> None:
@@ -6790,7 +6884,7 @@ def _review_filters(reply: DnsReply) -> None:
         reply.explain()
     if query.rrtype in filters:
         reply.texts = []
-        reply.say(query.key, "NODATA", "config")
+        reply.say(query.key, negative_text(False, query.rrtype), "config")
 
 
 def _review_ttl(reply: DnsReply) -> None:
@@ -6805,16 +6899,17 @@ def _review_ttl(reply: DnsReply) -> None:
                 reply.rebuild = True
 
 
-DNS_REVIEWERS: tuple[Callable[[DnsReply], None], ...] = (
-    _review_subnet,
-    _review_recursion,
-    _review_addresses,
-    _review_alias,
-    _review_rebind,
-    _review_existence,
-    _review_remember,
-    _review_filters,
-    _review_ttl,
+# The path of a reply: each reviewer, and what must be configured for it to have work.
+DNS_REVIEWERS: tuple[tuple[Callable[[DnsReply], None], Callable[[Config], bool]], ...] = (
+    (_review_subnet, lambda config: config.add_subnet is not None),
+    (_review_recursion, lambda config: True),
+    (_review_addresses, lambda config: bool(config.ignore_address or config.bogus_nxdomain)),
+    (_review_alias, lambda config: bool(config.alias)),
+    (_review_rebind, lambda config: bool(config.stop_dns_rebind)),
+    (_review_existence, lambda config: True),
+    (_review_remember, lambda config: True),
+    (_review_filters, lambda config: bool(filtered_types(config))),
+    (_review_ttl, lambda config: bool(config.max_ttl)),
 )
 
 
@@ -6827,8 +6922,10 @@ def dns_review(
     sent: Sequence[tuple[int, bytes]] = (),
 ) -> DnsReply:
     """Review a reply to `query` from `server`, to whom EDNS options `sent` went; the result packs itself."""
+    if not state.reviewers:
+        state.reviewers = tuple(reviewer for reviewer, needed in DNS_REVIEWERS if needed(state.config))
     reply = DnsReply(message, query, state, now, server, sent)
-    for reviewer in DNS_REVIEWERS:
+    for reviewer in state.reviewers:
         reviewer(reply)
         if reply.drop:
             break
@@ -7246,8 +7343,11 @@ class RootHelper:
     def _serve(channel: socket.socket) -> None:
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
         os.closerange(3, channel.fileno())
-        os.closerange(channel.fileno() + 1, 4096)
+        os.closerange(channel.fileno() + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         while True:
             request, descriptors, _, _ = socket.recv_fds(channel, 256, 1)
             if not request:
@@ -7349,7 +7449,7 @@ class PendingQuestion:
 
     __slots__ = (
         "key", "query", "state", "group", "tail", "question", "waiters", "attempts", "sent", "settled", "born",
-        "resent", "retry_in", "failure", "done", "options",
+        "resent", "retry_in", "retry_at", "failure", "done", "options",
     )  # fmt: skip
 
     def __init__(
@@ -7367,6 +7467,7 @@ class PendingQuestion:
         self.settled: set[Upstream] = set()
         self.born = self.resent = now
         self.retry_in = 0.0
+        self.retry_at = now + UPSTREAM_PATIENCE_MAX
         self.failure: tuple[DnsMessage, Upstream] | None = None
         self.done = False
         self.options: Sequence[tuple[int, bytes]] = ()
@@ -7409,8 +7510,7 @@ class UpstreamExchange:
         self._pending: dict[Hashable, PendingQuestion] = {}
         self._sockets: dict[int, UpstreamSocket] = {}
         self._by_server: dict[Upstream, list[UpstreamSocket]] = {}
-        self._timers: list[tuple[float, int, PendingQuestion]] = []
-        self._sequence = itertools.count(1)
+        self._expire_at = 0.0
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake, select.EPOLLIN)
@@ -7434,7 +7534,7 @@ class UpstreamExchange:
         query, client, state, group = answer.query, answer.client, answer.state, answer.group
         assert group is not None
         options = forward_options(query, client, state.config)
-        key = self._key(query, group, options)
+        key = self._key(query, options)
         now = time.monotonic()
         again, fresh = False, None
         with self._lock:
@@ -7467,19 +7567,13 @@ class UpstreamExchange:
         return answer.finish(False)[0]
 
     @staticmethod
-    def _key(query: DnsQuery, group: UpstreamGroup, options: Sequence[tuple[int, bytes]]) -> Hashable:
+    def _key(query: DnsQuery, options: Sequence[tuple[int, bytes]]) -> Hashable:
         """Make what two questions must share to be asked as one."""
-        signed = query.wire if query.signed else b""
-        return (
-            query.key,
-            query.rrtype,
-            query.rrclass,
-            query.flags & 0x7970,
-            query.do,
-            tuple(options),
-            signed,
-            group.domain,
-        )
+        if query.signed:
+            return query.wire[2:]
+        if options:
+            return query.key, query.rrtype, query.rrclass, query.flags & 0x7970, query.do, tuple(options)
+        return query.key + query.wire[query.question_end - 4 : query.question_end], query.flags & 0x7970, query.do
 
     def refresh(self, entry: CacheEntry, state: DnsState) -> None:
         """Ask for a cache entry again without a client who waits."""
@@ -7495,7 +7589,7 @@ class UpstreamExchange:
         if group is None or not group.servers:
             return
         now = time.monotonic()
-        key = self._key(query, group, ())
+        key = self._key(query, ())
         with self._lock:
             if key in self._pending or not self._has_room(group, state.config):
                 return
@@ -7535,6 +7629,8 @@ class UpstreamExchange:
 
     def _has_room(self, group: UpstreamGroup, config: Config) -> bool:
         """Tell whether one more question may be sent: for the group, and for all groups together."""
+        if group.waiting < config.dns_forward_max and len(self._pending) < self._growth:
+            return True
         limit = self._limit(group, config)
         return group.waiting < limit and len(self._pending) < max(limit, self._growth) * 2
 
@@ -7577,23 +7673,25 @@ class UpstreamExchange:
         """Send to each of `servers` that is not done with the question; False when nothing could be sent."""
         sent = False
         for server in servers:
-            if server not in pending.settled and self._send(pending, server, now):
-                sent = True
-                record_.forwarded(pending.query, server)
+            if server in pending.settled:
+                continue
+            record_.forwarded(pending.query, server)  # first: the reply may be quicker than this thread
+            sent = self._send(pending, server, now) or sent
         if sent:
             pending.state.metrics.forwarded += 1
             if not pending.retry_in:
                 retry = pending.state.config.fast_dns_retry
-                alone = retry is not None and len(pending.group.servers) == 1
-                pending.retry_in = retry[0] / 1000 if alone else min(server.patience() for server in pending.sent)
-                self._arm(pending, now + pending.retry_in)
+                if len(servers) > 1:
+                    pending.retry_in = min(server.patience() for server in pending.sent)
+                elif retry is not None and len(pending.group.servers) == 1:
+                    pending.retry_in = retry[0] / 1000
+                else:
+                    pending.retry_in = servers[0].patience()
+                pending.retry_at = now + pending.retry_in
+                if self._asleep:
+                    self._asleep = False
+                    self._wake_up()
         return sent
-
-    def _arm(self, pending: PendingQuestion, when: float) -> None:
-        heapq.heappush(self._timers, (when, next(self._sequence), pending))
-        if self._asleep:
-            self._asleep = False
-            self._wake_up()
 
     def _wake_up(self) -> None:
         os.eventfd_write(self._wake, 1)
@@ -7737,15 +7835,11 @@ class UpstreamExchange:
         self._wake_up()
 
     def _turn(self) -> None:
-        timers, timeout = self._timers, -1.0
-        if timers:
-            timeout = max(0.0, min(timers[0][0] - time.monotonic(), UPSTREAM_TICK))
-        else:
+        timeout = UPSTREAM_TICK
+        if not self._pending:
             self._asleep = True
-            if timers:  # one was added meanwhile
-                timeout = UPSTREAM_TICK
-            elif self._sockets or self._idle_tcp:
-                timeout = UPSTREAM_PORT_IDLE
+            if not self._pending:  # none was added meanwhile
+                timeout = UPSTREAM_PORT_IDLE if self._sockets or self._idle_tcp else -1.0
         events = self._epoll.poll(timeout)
         self._asleep = False
         for fd, _ in events:
@@ -7755,7 +7849,8 @@ class UpstreamExchange:
             elif fd == self._wake:
                 os.eventfd_read(fd)
         now = time.monotonic()
-        if timers and timers[0][0] <= now:
+        if now >= self._expire_at:
+            self._expire_at = now + UPSTREAM_TICK
             self._expire(now)
         if now >= self._sweep_at:
             self._sweep_at = now + UPSTREAM_PORT_IDLE
@@ -7795,7 +7890,7 @@ class UpstreamExchange:
         server.replied(now - pending.sent.get(server, now), now)
         pending.settled.add(server)
         try:
-            message = dns_message_unpack(wire)
+            message = dns_message_unpack(wire, pending.query)
         except WireError:
             self._conclude(pending, malformed_message(pending.query), server, now)
             return
@@ -7857,10 +7952,19 @@ class UpstreamExchange:
                 return True
 
     def _expire(self, now: float) -> None:
-        """Serve the timers that are due: another server, everyone again, or the end."""
-        timers = self._timers
-        while timers and timers[0][0] <= now:
-            _, _, pending = heapq.heappop(timers)
+        """Serve the questions whose time is up: another server, everyone again, or the end.
+
+        The table is in order of birth, so the look ends at the first young one:
+        a heap of timers costs each question more than these looks.
+        """
+        with self._lock:
+            due = []
+            for pending in self._pending.values():
+                if now - pending.born < UPSTREAM_PATIENCE_MIN:
+                    break
+                if now >= pending.retry_at:
+                    due.append(pending)
+        for pending in due:
             if pending.done:
                 continue
             if now - pending.born >= FORWARD_TIMEOUT:
@@ -7878,7 +7982,7 @@ class UpstreamExchange:
             else:
                 self._again(pending, now)
                 pending.retry_in *= 2
-            self._arm(pending, min(now + pending.retry_in, pending.born + FORWARD_TIMEOUT))
+            pending.retry_at = min(now + pending.retry_in, pending.born + FORWARD_TIMEOUT)
 
     def _again(self, pending: PendingQuestion, now: float) -> None:
         """Send once more to whoever has not replied, and to those that refused: they may be back."""
@@ -8426,7 +8530,8 @@ class DnsUdpServer(socketserver.UDPServer):
         arrival = known.arrival
         client = DnsClient(peer[0], peer[1], False, functools.partial(self._send, arrival, peer))
         client.interface, client.local, client.auth = arrival.interface, arrival.local, arrival.auth
-        client.mac = functools.partial(self._service.client_mac, peer[0])
+        if self._service.state.config.add_mac is not None:
+            client.mac = functools.partial(self._service.client_mac, peer[0])
         if self._service.dump is not None:
             self._dump(DUMP_QUERY, data, arrival, peer)
         wire = self._service.query(data, client)
@@ -8850,6 +8955,7 @@ class Daemon:
         self._signals: collections.deque[int] = collections.deque(maxlen=64)
         self._hosts_signs: dict[str, int] = {}
         self._status = -1  # where the parent waits for word of the start
+        self._tidied = time.monotonic()
         self._committed = False  # the start can no longer fail: signals wait for the main loop
         self._netlink: socket.socket | None = None
         self._started = False
@@ -9044,7 +9150,7 @@ class Daemon:
         log.info(f"compile time options: {COMPILE_OPTIONS}")
         if config.not_at_work:
             log.warning(f"accepted but not at work yet in pydnsmasq {VERSION}: {', '.join(config.not_at_work)}")
-        if config.no_resolv and config.resolv_file:
+        if config.no_resolv and "resolv-file" in config.given:
             log.warning("warning: ignoring resolv-file flag because no-resolv is set")
         if config.cache_size > 10_000:
             log.warning("cache size greater than 10000 may cause performance issues, and is unlikely to be useful.")
@@ -9202,9 +9308,17 @@ class Daemon:
                 if self._netlink is not None and self._netlink.fileno() in ready:
                     self._interfaces_changed()
                 self._poll_files()
+                self._tidy()
             except Exception as error:  # the daemon outlives whatever goes wrong here
                 self._log.failure("main", error)
         return code
+
+    def _tidy(self) -> None:
+        """Collect what errors and reloads may have left in cycles, once in a while."""
+        now = time.monotonic()
+        if now - self._tidied > TIDY_SECONDS:
+            self._tidied = now
+            gc.collect()
 
     def take_signal(self, number: int, frame: object) -> None:
         """Note a signal; the main loop acts on it.  TERM and INT end a start that is under way."""
@@ -9268,8 +9382,9 @@ class Daemon:
             config = self.config  # not to be read for this account: hosts and servers files are read all the same
         try:
             self._swap(config)
-        except StartError as error:
-            self._log.error(f"{error}; the configuration is not reloaded, the old one stays in use")
+        except (StartError, MemoryError) as error:
+            problem = str(error) or "could not get memory"
+            self._log.error(f"{problem}; the configuration is not reloaded, the old one stays in use")
 
     def _swap(self, config: Config) -> None:
         old, old_watch = self.config, self._resolv
@@ -9472,22 +9587,42 @@ def process_name() -> str:
     return "dnsmasq"
 
 
-def _identity_restore() -> None:
-    """Be `dnsmasq` for pidof and for whoever reads argv[0], when started under that name.
+def _start_afresh(code: types.CodeType) -> None:
+    """Started from source: compile once, then go on in an interpreter that only loads the result.
 
-    A script's argv[0] is the interpreter; starting it again with another argv[0]
-    mends that (only for a system interpreter, whose prefix does not depend on it).
+    The compiler leaves 26 MB behind that Python never gives back, more than the
+    whole service needs.  `code`, the module's own, goes over in a file that lives
+    in memory.  On the way argv[0] becomes `dnsmasq` where the program is called
+    so (a script's argv[0] is the interpreter), for pidof and for those who look
+    there; only for a system interpreter, which does not find its library by it.
+    Without /proc everything stays as it is.
     """
     script = sys.argv[0]
-    if os.path.basename(script) != "dnsmasq":
+    if script.startswith(_MEMORY_FILE):
+        fd = int(script[len(_MEMORY_FILE) :])
+        if os.readlink(script).startswith("/memfd:dnsmasq"):
+            process_rename("dnsmasq")
+        os.close(fd)
         return
-    given = sys.orig_argv[0]
-    if os.path.basename(given) != "dnsmasq" and sys.executable.startswith("/usr/bin/") and "/" in script:
-        try:
-            os.execv(sys.executable, [script, "-E", "-s", script, *sys.argv[1:]])
-        except OSError:
-            pass
-    process_rename("dnsmasq")
+    if script.endswith(".pyc") or not sys.executable or not os.path.isdir(_MEMORY_FILE):
+        return
+    import marshal  # late: only a start from source needs it
+
+    name = os.path.basename(script)
+    magic: bytes = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
+    try:
+        fd = os.memfd_create(name, 0)
+        with os.fdopen(os.dup(fd), "wb") as file:
+            file.write(magic + bytes(12) + marshal.dumps(code))
+        flags = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv)]
+        renamed = name == "dnsmasq" and sys.executable.startswith("/usr/bin/") and "/" in script
+        first = script if renamed else sys.orig_argv[0]
+        os.execv(sys.executable, [first, "-S", *flags, f"{_MEMORY_FILE}{fd}", *sys.argv[1:]])
+    except (OSError, AttributeError):  # a C library without memfd_create, for one
+        return
+
+
+_MEMORY_FILE = "/proc/self/fd/"
 
 
 def _signals_install(handler: Callable[[int, Any], None]) -> None:
@@ -9523,8 +9658,8 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if arguments in (["--version"], ["-v"]):
         return _print(version_text())
-    if argv is None:
-        _identity_restore()
+    if argv is None and not {"--test", "--help", "-w", "--version", "-v"} & set(arguments):
+        _start_afresh(sys._getframe(1).f_code)
     _signals_install(_starting_signal)
     source = SystemSource()
     result = config_load(arguments, source)
@@ -9561,6 +9696,14 @@ def _serve(config: Config, arguments: list[str], source: SystemSource) -> int:
         if not daemon.report_failure(error):
             sys.stderr.write(f"\ndnsmasq: {error}\n")
         return error.code
+    except MemoryError:
+        failure = StartError(EXIT_MEMORY, "could not get memory")
+        if not daemon.report_failure(failure):
+            sys.stderr.write(f"\ndnsmasq: {failure}\n")
+        return EXIT_MEMORY
+    # Nothing on the packets' way makes cycles: the collector would only walk the cache again and again.
+    gc.freeze()
+    gc.disable()
     code = daemon.run()
     sys.stdout.flush()
     os._exit(code)  # the threads of the service hold nothing that needs an orderly end

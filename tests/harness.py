@@ -76,6 +76,22 @@ def free_port(host: str = "127.0.0.1") -> int:
     raise RuntimeError("no free port")
 
 
+def own_loopback(number: int) -> str:
+    """A loopback address that no other run of the tests on this machine uses."""
+    return f"127.{64 + os.getpid() // 250 % 128}.{os.getpid() % 250 + 1}.{number}"
+
+
+@contextlib.contextmanager
+def port_53(zone: Zone) -> Iterator[tuple[MockUpstream, MockUpstream]]:
+    """Two mocks on port 53 of loopback addresses of their own: a resolver file names no ports."""
+    with contextlib.ExitStack() as stack:
+        try:
+            mocks = [stack.enter_context(MockUpstream(zone, own_loopback(number), port=53)) for number in (1, 2)]
+        except OSError as error:
+            need(False, f"port 53 ({error})")
+        yield mocks[0], mocks[1]
+
+
 def wait_until(check: Callable[[], Any], seconds: float = START_SECONDS, what: str = "the condition") -> Any:
     """Poll until `check` gives something true; fail loudly when it does not."""
     end = time.monotonic() + seconds
@@ -482,6 +498,9 @@ class MockUpstream:
     def start(self) -> MockUpstream:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._udp = socket.socket(family, socket.SOCK_DGRAM)
+        with contextlib.suppress(OSError):
+            # A burst must not be lost here; only root may take this much (33 is SO_RCVBUFFORCE).
+            self._udp.setsockopt(socket.SOL_SOCKET, 33, 4 << 20)
         self._udp.bind((self.host, self.port))
         self._tcp = socket.socket(family, socket.SOCK_STREAM)
         self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

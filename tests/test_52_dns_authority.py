@@ -317,7 +317,7 @@ def test_on_the_inside_a_transfer_is_a_question_like_any() -> None:
 
 
 def test_the_path_is_in_its_order() -> None:
-    names = [one.__name__.strip("_") for one in p.DNS_ANSWERERS]
+    names = [one.__name__.strip("_") for one, _ in p.DNS_ANSWERERS]
     wanted = ["answer_transfer", "answer_authority", "answer_loop_probe", "answer_foreign", "answer_records",
               "answer_filters", "answer_private", "answer_rules"]  # fmt: skip
     assert [one for one in names if one in wanted] == wanted

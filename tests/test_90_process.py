@@ -27,6 +27,7 @@ from harness import (
     free_port,
     load,
     need,
+    port_53,
     program_command,
     run_program,
     table_zone,
@@ -128,7 +129,6 @@ def test_accepted_command_lines(arguments: list[str]) -> None:
         (["-k", "-C", "/dev/null", "-u", "nosuchuser", "-x", "", "-p", "$PORT"], 1, "nosuchuser"),
         (["-k", "-C", "/dev/null", "-x", "/no/such/pid", "-u", "root", "-p", "$PORT"], 3, "/no/such/pid"),
         (["-k", "-C", "/dev/null", "-x", "", "-8", "/no/such/log", "-p", "$PORT"], 3, "/no/such/log"),
-        (["-k", "-C", "/dev/null", "-x", "", "-z", "-a", "10.99.99.99", "-p", "$PORT"], 2, "10.99.99.99"),
         (["-k", "-C", "/dev/null", "-x", "", "-z", "--bind-dynamic", "-p", "$PORT"], 1, "bind-dynamic"),
         (["-k", "-C", "/dev/null", "-x", "", "--min-port=10", "--max-port=5", "-p", "$PORT"], 1, "port"),
     ],
@@ -363,19 +363,21 @@ def test_process_name(tmp_path: pathlib.Path) -> None:
     [
         "interface=nosuch0\n",
         "interface=nosuch0\nbind-dynamic\n",
+        "interface=nosuch0\nbind-interfaces\n",
+        "listen-address=127.0.0.1,10.99.99.99\nbind-interfaces\n",
         "resolv-file=$DIR/no/such/dir/resolv.conf\n",
         "resolv-file=$DIR/dangling\n",
         "addn-hosts=$DIR/none\nhostsdir=$DIR/none.d\n",
         "servers-file=$DIR/none\n",
     ],
-    ids=lambda text: text.split("\n")[0].replace("$DIR/", ""),
+    ids=lambda text: text.strip().replace("\n", " ").replace("$DIR/", ""),
 )
 def test_missing_things_are_not_the_end(conf: str, make: MakeDaemon) -> None:
     daemon = make(("" if "resolv-file" in conf else "no-resolv\n") + "no-hosts\n" + REC + conf)
     (daemon.directory / "dangling").symlink_to(daemon.directory / "nowhere")
     daemon.start()
     assert daemon.ask("rec.test").rdatas() == ["10.1.2.3"]
-    daemon.wait_log(r"nosuch0|resolv\.conf|dangling|none")
+    daemon.wait_log(r"nosuch0|10\.99\.99\.99|resolv\.conf|dangling|none")
 
 
 # -- reloading -------------------------------------------------------------------
@@ -463,11 +465,8 @@ def _unseen(result_of: Callable[[str], dnswire.DnsMessage | None], seconds: floa
 @UNLIKE_REAL
 @pytest.mark.parametrize("way", ["emptied", "removed", "half written"])
 def test_a_resolver_file_in_trouble_fails_no_query(way: str, make: MakeDaemon) -> None:
-    if not _port_53_is_free():
-        pytest.skip("port 53 of 127.0.0.1 and 127.0.0.2 is not free")
-    first = MockUpstream(any_address, "127.0.0.1", port=53)
-    with first, MockUpstream(any_address, "127.0.0.2", port=53) as second:
-        daemon = make("no-hosts\nresolv-file=$DIR/resolv\n", files={"resolv": "nameserver 127.0.0.1\n"}).start()
+    with port_53(any_address) as (first, second):
+        daemon = make("no-hosts\nresolv-file=$DIR/resolv\n", files={"resolv": f"nameserver {first.host}\n"}).start()
         assert daemon.ask("before.test").rcode == "NOERROR"
         path = daemon.directory / "resolv"
         if way == "removed":
@@ -479,24 +478,12 @@ def test_a_resolver_file_in_trouble_fails_no_query(way: str, make: MakeDaemon) -
         failures, _ = _unseen(lambda name: ask(daemon.port, name, seconds=2), gap, "gap")
         assert failures == []
         fresh = daemon.directory / "resolv.new"
-        fresh.write_text("nameserver 127.0.0.2\n")
+        fresh.write_text(f"nameserver {second.host}\n")
         fresh.rename(path)
         time.sleep(1.0)
         before = len(second.seen)
         failures, _ = _unseen(lambda name: ask(daemon.port, name, seconds=2), 0.3, "after")
         assert failures == [] and len(second.seen) > before
-
-
-def _port_53_is_free() -> bool:
-    """A resolver file names no ports, so the mocks need 53 itself."""
-    try:
-        for host in ("127.0.0.1", "127.0.0.2"):
-            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                with socket.socket(socket.AF_INET, kind) as sock:
-                    sock.bind((host, 53))
-    except OSError:
-        return False
-    return True
 
 
 @UNLIKE_REAL

@@ -18,7 +18,19 @@ import pytest
 
 import dnswire
 from dnswire import DnsMessage, DnsQuestion
-from harness import OURS_KIND, Daemon, MockReply, MockUpstream, ask, free_port, load, need, udp_raw, wait_until
+from harness import (
+    OURS_KIND,
+    Daemon,
+    MockReply,
+    MockUpstream,
+    ask,
+    free_port,
+    load,
+    need,
+    port_53,
+    udp_raw,
+    wait_until,
+)
 
 pytestmark = pytest.mark.skipif(OURS_KIND == "real", reason="about our own daemon")
 
@@ -305,7 +317,7 @@ def test_a_full_disk_under_the_log(make: MakeDaemon, tmp_path: pathlib.Path) -> 
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)], check=False).returncode:
-        pytest.skip("no mounts here")
+        need(False, "mounts")
     try:
         (disk / "ballast").write_bytes(b"x" * 50_000)
         conf = f"log-queries\npid-file=\nuser=root\nlog-facility={disk}/log\n"
@@ -402,27 +414,17 @@ def test_all_signals_at_once(make: MakeDaemon) -> None:
     assert daemon.stop() == 0 and time.monotonic() - began < 1
 
 
-@contextlib.contextmanager
-def port_53() -> Iterator[tuple[MockUpstream, MockUpstream]]:
-    """Two mocks on port 53 of loopback addresses of their own: a resolver file names no ports."""
-    try:
-        with MockUpstream(known, "127.0.53.1", port=53) as one, MockUpstream(known, "127.0.53.2", port=53) as two:
-            yield one, two
-    except PermissionError:
-        pytest.skip("port 53 is not for us")
-
-
 def test_a_resolver_file_that_is_empty_for_five_seconds(make: MakeDaemon) -> None:
     """NetworkManager's gap: not one query fails, and the new list is in use a second later."""
-    with port_53() as (one, two):
-        daemon = make("no-hosts\nresolv-file=$DIR/resolv\n", files={"resolv": "nameserver 127.0.53.1\n"}).start()
+    with port_53(known) as (one, two):
+        daemon = make("no-hosts\nresolv-file=$DIR/resolv\n", files={"resolv": f"nameserver {one.host}\n"}).start()
         path = daemon.directory / "resolv"
         assert daemon.ask("warm.test").rdatas() == ["198.18.0.1"]
         names = [f"n{i}.test" for i in range(5000)]
         with load(daemon.port, names, gap=0.01) as result:
             path.write_text("")
             time.sleep(5)
-            path.write_text("nameserver 127.0.53.2\n")
+            path.write_text(f"nameserver {two.host}\n")
             wait_until(lambda: two.seen, 1.5, "the new server within a second")
             time.sleep(0.3)
         assert (result.lost, result.bad) == (0, []) and result.answered > 100
@@ -431,13 +433,13 @@ def test_a_resolver_file_that_is_empty_for_five_seconds(make: MakeDaemon) -> Non
 
 
 def test_a_resolver_file_that_is_replaced_by_rename(make: MakeDaemon) -> None:
-    with port_53() as (one, two):
-        daemon = make("no-hosts\nresolv-file=$DIR/resolv\n", files={"resolv": "nameserver 127.0.53.1\n"}).start()
+    with port_53(known) as (one, two):
+        daemon = make("no-hosts\nresolv-file=$DIR/resolv\n", files={"resolv": f"nameserver {one.host}\n"}).start()
         names = [f"n{i}.test" for i in range(5000)]
         with load(daemon.port, names, gap=0.01) as result:
             for number in range(4):
                 fresh = daemon.directory / "resolv.new"
-                fresh.write_text(f"nameserver 127.0.53.{2 - number % 2}\n")
+                fresh.write_text(f"nameserver {(two, one)[number % 2].host}\n")
                 fresh.rename(daemon.directory / "resolv")
                 before = len((two, one)[number % 2].seen)
                 wait_until(lambda: len((two, one)[number % 2].seen) > before, 1.5, "the other server")  # noqa: B023
@@ -445,10 +447,10 @@ def test_a_resolver_file_that_is_replaced_by_rename(make: MakeDaemon) -> None:
 
 
 def test_a_resolver_file_whose_directory_comes_later(make: MakeDaemon) -> None:
-    with port_53():
+    with port_53(known) as (one, _):
         daemon = make("no-hosts\nresolv-file=$DIR/run/x/resolv\n").start()
         assert daemon.ask("early.test").rcode == "REFUSED"
-        daemon.write("run/x/resolv", "nameserver 127.0.53.1\n")
+        daemon.write("run/x/resolv", f"nameserver {one.host}\n")
         wait_until(lambda: daemon.ask("late.test").rdatas() == ["198.18.0.1"], 3, "the list")
 
 
