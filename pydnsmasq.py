@@ -1374,14 +1374,14 @@ class DnsWriter:
         return bytes(self._out)
 
 
-def _name_end(wire: bytes, pos: int) -> int:
+def _name_end(wire: bytes | bytearray, pos: int) -> int:
     """Find the position behind a name that is known to be good."""
     while 0 < wire[pos] < 64:
         pos += 1 + wire[pos]
     return pos + (1 if not wire[pos] else 2)
 
 
-def dns_ttl_offsets(wire: bytes) -> list[int]:
+def dns_ttl_offsets(wire: bytes | bytearray) -> list[int]:
     """Find the TTL fields of every record except OPT, in a message that parses."""
     _, _, questions, ancount, nscount, arcount = _HEADER.unpack_from(wire)
     pos, out = DNS_HEADER_SIZE, []
@@ -4891,7 +4891,6 @@ class CacheEntry:
         "hits",
         "used",
         "asked_again",
-        "secure",
     )
 
     def __init__(self, name: bytes, rrtype: int, kind: int, records: tuple[bytes, ...], ttl: int, now: int) -> None:
@@ -4906,7 +4905,6 @@ class CacheEntry:
         self.hits = 0
         self.used = False
         self.asked_again = 0  # when its refresh was last tried
-        self.secure = False
 
     def rotated(self) -> tuple[bytes, ...]:
         """Give the records, each call beginning one further on (round robin)."""
@@ -5023,48 +5021,32 @@ class WireAnswer:
 
     TTLs are patched once a second (`renew`).  `entries` are the cache entries it
     was made of; none for local data, whose answers stay until the generation
-    changes.
+    changes.  There are many of these: what can be worked out anew is not kept.
     """
 
-    __slots__ = (
-        "tail",
-        "fresh_until",
-        "hits",
-        "texts",
-        "_variants",
-        "_turn",
-        "_offsets",
-        "_made",
-        "_until",
-        "_refresh_at",
-        "_entries",
-        "_counted",
-    )
+    __slots__ = ("tail", "fresh_until", "hits", "texts", "_tails", "_turn", "_made", "_entries", "_counted")
 
     def __init__(
-        self, variants: Sequence[bytes], now: int, until: float, entries: tuple[CacheEntry, ...], texts: tuple[str, ...]
+        self, variants: Sequence[bytes], now: int, entries: tuple[CacheEntry, ...], texts: tuple[str, ...]
     ) -> None:
+        """Keep `variants`, whole messages that differ in their rotation, made at `now`."""
         self.hits = 0
         self.texts = texts  # the log's lines after `query[...]`
-        self._variants = tuple(variants)
+        self.tail: bytes | None = variants[0][2:] if len(variants) == 1 else None
+        self._tails = tuple(wire[2:] for wire in variants) if len(variants) > 1 else ()
         self._turn = 0
-        self._offsets: tuple[int, ...] = ()
         self._made = now
-        self._until = until
         self._entries = entries
         self._counted = 0
-        self._refresh_at = float("inf")
-        self.tail: bytes | None = variants[0][2:] if len(variants) == 1 else None
-        self.fresh_until = float("inf")
-        if entries:
-            self._offsets = tuple(dns_ttl_offsets(variants[0]))
-            self.fresh_until = min(now + 1.0, until)
-            self._refresh_at = min(map(refresh_time, entries))
+        self.fresh_until = min(now + 1.0, self._end()) if entries else _FOR_EVER
+
+    def _end(self) -> int:
+        return min([entry.expires for entry in self._entries])
 
     def turn(self) -> bytes:
         """Give the next rotation."""
-        self._turn = turn = (self._turn + 1) % len(self._variants)
-        return self._variants[turn][2:]
+        self._turn = turn = (self._turn + 1) % len(self._tails)
+        return self._tails[turn]
 
     def renew(self, now: float) -> bool:
         """Patch the TTLs for the present second; False when the answer is over or its refresh is due."""
@@ -5075,25 +5057,30 @@ class WireAnswer:
         for entry in self._entries:
             entry.hits += hits
             entry.used = True
-        if now >= self._until or (
-            now >= self._refresh_at and any(refresh_due(entry, int(now)) for entry in self._entries)
-        ):
+        end = self._end()
+        if now >= end or any(refresh_due(entry, int(now)) for entry in self._entries):
             return False
         passed = int(now) - self._made
         if passed > 0:
             self._made += passed
-            self._variants = tuple(self._aged(wire, passed) for wire in self._variants)
             if self.tail is not None:
-                self.tail = self._variants[0][2:]
-        self.fresh_until = min(self._made + 1.0, self._until)
+                self.tail = _aged(self.tail, passed)
+            else:
+                self._tails = tuple(_aged(tail, passed) for tail in self._tails)
+        self.fresh_until = min(self._made + 1.0, end)
         return True
 
-    def _aged(self, wire: bytes, passed: int) -> bytes:
-        out = bytearray(wire)
-        for offset in self._offsets:
-            ttl = int.from_bytes(out[offset : offset + 4], "big")
-            out[offset : offset + 4] = max(ttl - passed, 0).to_bytes(4, "big")
-        return bytes(out)
+
+_FOR_EVER = float("inf")
+
+
+def _aged(tail: bytes, passed: int) -> bytes:
+    """Take `passed` seconds off the TTLs of a message without its id."""
+    out = bytearray(b"\0\0" + tail)
+    for offset in dns_ttl_offsets(out):
+        ttl = int.from_bytes(out[offset : offset + 4], "big")
+        out[offset : offset + 4] = max(ttl - passed, 0).to_bytes(4, "big")
+    return bytes(out[2:])
 
 
 def refresh_time(entry: CacheEntry) -> float:
@@ -5658,7 +5645,7 @@ class DnsAnswer:
 
     __slots__ = (
         "query", "client", "state", "now", "outcome", "group", "rcode", "aa", "ra", "ad", "ede", "texts", "records",
-        "groups", "entries", "until", "lasting", "authority", "refresh", "additional", "truncated",
+        "groups", "entries", "lasting", "authority", "refresh", "additional",
     )  # fmt: skip
 
     def __init__(self, query: DnsQuery, client: DnsClient, state: DnsState, now: float) -> None:
@@ -5679,9 +5666,7 @@ class DnsAnswer:
         self.authority: list[tuple[bytes, int, int, bytes]] = []
         self.additional: list[tuple[bytes, int, int, bytes]] = []
         self.entries: list[CacheEntry] = []
-        self.until = float("inf")
         self.lasting = True
-        self.truncated = False
         self.refresh: list[CacheEntry] = []
 
     def say(self, source: str, name: bytes, value: str) -> None:
@@ -5758,7 +5743,6 @@ class DnsAnswer:
             if self.now >= entry.asked_again + REFRESH_AGAIN:
                 self.refresh.append(entry)
             return
-        self.until = min(self.until, entry.expires)
         if refresh_due(entry, self.now):
             self.refresh.append(entry)
 
@@ -5793,7 +5777,6 @@ class DnsAnswer:
         flags = FLAG_QR | query.flags & (FLAG_RD | FLAG_CD) | self.rcode & 15
         flags |= (FLAG_AA if self.aa else 0) | (FLAG_RA if self.ra else 0) | (FLAG_AD if self.ad else 0)
         if writer.size() + len(opt) > reply_limit(query, self.client.tcp, state.udp_max):
-            self.truncated = True
             writer = DnsWriter(query.wire[DNS_HEADER_SIZE : query.question_end], query.name)
             flags |= FLAG_TC
         if opt:
@@ -5935,7 +5918,7 @@ def answer_records(answer: DnsAnswer) -> bool:
     answer.entries.clear()
     answer.texts.clear()
     answer.refresh.clear()
-    answer.aa, answer.until, answer.ede, answer.lasting = True, float("inf"), -1, True
+    answer.aa, answer.ede, answer.lasting = True, -1, True
     return False
 
 
@@ -6542,7 +6525,6 @@ class DnsReply:
         "flags",
         "texts",
         "cacheable",
-        "truncated",
     )
 
     def __init__(
@@ -6566,7 +6548,6 @@ class DnsReply:
         self.aa = False
         self.flags = message.flags
         self.texts: list[str] = []
-        self.truncated = False
         self.cacheable = (
             query.rrclass == CLASS_IN
             and not query.flags & FLAG_CD
@@ -6614,7 +6595,6 @@ class DnsReply:
         else:
             wire = self._rebuilt(query, flags, question, opt)
         if len(wire) > reply_limit(query, tcp, self.state.udp_max):
-            self.truncated = True
             counts = (1, 0, 0, 1 if opt else 0)
             wire = query.id + struct.pack("!5H", flags | FLAG_TC, *counts) + question + opt
         return wire
@@ -8389,8 +8369,10 @@ class DnsService:
         variants = answer.finish(keep)
         record_.put(answer.texts, bool(answer.rcode) or not answer.records)
         if keep:
-            first = f"query[{rr_type_name(query.rrtype)}] {dns_name_log(query.name)}"
-            kept = WireAnswer(variants, int(now), answer.until, tuple(answer.entries), (first, *answer.texts))
+            texts: tuple[str, ...] = ()
+            if state.log.queries:
+                texts = (f"query[{rr_type_name(query.rrtype)}] {dns_name_log(query.name)}", *answer.texts)
+            kept = WireAnswer(variants, int(now), tuple(answer.entries), texts)
             state.answers.store(query.wire[2:], kept, generation)
         return variants[0]
 
@@ -8473,7 +8455,7 @@ class DnsUdpServer(socketserver.UDPServer):
                     send_plain(data[:2] + (answer.tail or answer.turn()), peer)
                 else:
                     send((data[:2], answer.tail or answer.turn()), known.arrival.control, 0, peer)
-                if log.queries:
+                if log.queries and answer.texts:
                     _log_hit(log, answer.texts, peer[0])
             except OSError as error:
                 if error.errno in (errno.EBADF, errno.ENOTSOCK):
@@ -9383,8 +9365,8 @@ class Daemon:
         try:
             self._swap(config)
         except (StartError, MemoryError) as error:
-            problem = str(error) or "could not get memory"
-            self._log.error(f"{problem}; the configuration is not reloaded, the old one stays in use")
+            reason = str(error) or "could not get memory"
+            self._log.error(f"{reason}; the configuration is not reloaded, the old one stays in use")
 
     def _swap(self, config: Config) -> None:
         old, old_watch = self.config, self._resolv

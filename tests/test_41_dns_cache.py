@@ -242,7 +242,7 @@ def finished(pure: Pure, asked: str, qtype: str = "A", **how: object) -> p.WireA
     seen = pure.ask(asked, qtype, **how)
     answer = seen.answer
     assert answer.lasting
-    return p.WireAnswer(seen.wires, int(pure.now), answer.until, tuple(answer.entries), tuple(seen.lines))
+    return p.WireAnswer(seen.wires, int(pure.now), tuple(answer.entries), tuple(seen.lines))
 
 
 def ttls(answer: p.WireAnswer) -> list[int]:
@@ -299,7 +299,7 @@ def test_a_finished_answer_turns_through_every_rotation() -> None:
     addresses = [f"10.0.0.{number}" for number in range(1, 5)]
     pure = Pure("no-resolv", hosts="".join(f"{address} h\n" for address in addresses))
     seen = pure.ask("h")
-    answer = p.WireAnswer(seen.wires, T, seen.answer.until, (), ())
+    answer = p.WireAnswer(seen.wires, T, (), ())
     assert answer.tail is None
     first = [item.rdata for item in dnswire.parse(seen.wires[0]).answer]
     orders = [first] + [[item.rdata for item in dnswire.parse(b"\0\0" + answer.turn()).answer] for _ in range(7)]
@@ -344,7 +344,7 @@ def test_an_unpopular_answer_is_not_refreshed() -> None:
 
 
 def kept(number: int) -> p.WireAnswer:
-    return p.WireAnswer([b"\0\0" + bytes(20) + b"%d" % number], T, float("inf"), (), ())
+    return p.WireAnswer([b"\0\0" + bytes(20) + b"%d" % number], T, (), ())
 
 
 def test_answers_of_an_older_generation_are_not_kept() -> None:

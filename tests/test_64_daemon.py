@@ -390,7 +390,8 @@ def test_another_log_file_after_a_reload(make: MakeDaemon) -> None:
         wait_until(path.exists, 3, "the new file")
         daemon.ask("rec.test")
         wait_until(lambda: "rec.test" in (daemon.directory / f"log{number}").read_text(), 3, "the line")  # noqa: B023
-    assert len(list(descriptors.iterdir())) <= before + 1, "old log files stay open"
+    # The pipe of a thread that had not begun may have come on top.
+    wait_until(lambda: len(list(descriptors.iterdir())) <= before + 3, 3, "old log files to be closed")
 
 
 def test_what_needs_a_restart_is_said(make: MakeDaemon) -> None:

@@ -425,7 +425,9 @@ class Machine:
             base = f"/run/under/{number}"
             script += f"mkdir -p {base}/u {base}/w\n"
             script += f"mount -t overlay none -o lowerdir={directory},upperdir={base}/u,workdir={base}/w {directory}\n"
-        script += "echo ready; exec /usr/bin/python3 -c 'import signal as s; s.signal(s.SIGCHLD, s.SIG_IGN); s.pause()'\n"
+        script += (
+            "echo ready; exec /usr/bin/python3 -c 'import signal as s; s.signal(s.SIGCHLD, s.SIG_IGN); s.pause()'\n"
+        )
         self._holder = subprocess.Popen(
             ["unshare", "-m", "-n", "-p", "-f", "--mount-proc", "sh", "-c", script],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
