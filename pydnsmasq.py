@@ -3775,9 +3775,14 @@ def option_help() -> str:
     for row in sorted(OPTION_ROWS, key=lambda row: row.name.lower()):
         head = f"-{row.letter}, " if row.letter else "    "
         meta = row.meta if row.arity != REQUIRED else f"={row.meta}"
-        note = {"works": "", "later": " (accepted, not built yet)", "refused": " (refused)"}[row.status]
-        lines.append(f"{head}--{row.name}{meta}".ljust(48) + f" {row.help}{note}")
-    return "Usage: dnsmasq [options]\n\nValid options are:\n" + "\n".join(lines) + "\n"
+        note = {"works": "  ", "later": "* ", "refused": "- "}[row.status]
+        lines.append(f"{head}--{row.name}{meta}".ljust(48) + f" {note}{row.help}")
+    return (
+        "Usage: dnsmasq [options]\n\nValid options are:\n"
+        + "\n".join(lines)
+        + "\n\n*  accepted and checked, has no effect yet    -  refused\n"
+        + f"pydnsmasq {VERSION}; dnsmasq.conf explains each option.\n"
+    )
 
 
 def dhcp_option_help(family: int) -> str:
@@ -3853,7 +3858,8 @@ def config_problem_format(problem: ConfigProblem) -> str:
         where = f" at {problem.place}"
     elif problem.place == COMMAND_LINE and not problem.problem.startswith(("junk", "cannot")):
         head = "bad command line options: "
-    option = f": {problem.option}" if problem.option else ""
+    told = problem.option in problem.problem or problem.problem.startswith(("cannot", "unknown"))
+    option = f": {problem.option}" if problem.option and not told else ""
     return f"{head}{problem.problem}{where}{option}" + (f"; {problem.remedy}" if problem.remedy else "")
 
 
@@ -7323,6 +7329,7 @@ class RootHelper:
     def _serve(channel: socket.socket) -> None:
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
+        process_rename("dnsmasq-bind")
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
@@ -9599,7 +9606,7 @@ def _start_afresh(code: types.CodeType) -> None:
         flags = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv)]
         renamed = name == "dnsmasq" and sys.executable.startswith("/usr/bin/") and "/" in script
         first = script if renamed else sys.orig_argv[0]
-        os.execv(sys.executable, [first, "-S", *flags, f"{_MEMORY_FILE}{fd}", *sys.argv[1:]])
+        os.execv(sys.executable, [first, "-sS", *flags, f"{_MEMORY_FILE}{fd}", *sys.argv[1:]])
     except (OSError, AttributeError):  # a C library without memfd_create, for one
         return
 
