@@ -97,6 +97,10 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "main"]
 
+if __name__ == "__main__":  # a reload that comes too early must not be the end; main() installs the real handlers
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
 # ==============================================================================
 # 10 Limits
 #
@@ -9310,8 +9314,8 @@ class Daemon:
             gc.collect()
 
     def take_signal(self, number: int, frame: object) -> None:
-        """Note a signal; the main loop acts on it.  TERM and INT end a start that is under way."""
-        if not self._committed and number in (signal.SIGTERM, signal.SIGINT):
+        """Note a signal; the main loop acts on it.  TERM ends a start that is under way."""
+        if not self._committed and number == signal.SIGTERM:
             os._exit(EXIT_MISC)
         self._signals.append(number)
 
@@ -9621,8 +9625,8 @@ def _signals_install(handler: Callable[[int, Any], None]) -> None:
 
 
 def _starting_signal(number: int, frame: object) -> None:
-    """Before the service is up, TERM and INT end the start, everything else is left for later."""
-    if number in (signal.SIGTERM, signal.SIGINT):
+    """Before there is a daemon, TERM ends the start, everything else has no effect."""
+    if number == signal.SIGTERM:
         os._exit(EXIT_MISC)
 
 
@@ -9644,7 +9648,6 @@ def _problems_print(problems: Iterable[ConfigProblem]) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (without the program's name); give the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if arguments in (["--version"], ["-v"]):
         return _print(version_text())
     if argv is None and not {"--test", "--help", "-w", "--version", "-v"} & set(arguments):
