@@ -1296,6 +1296,8 @@ def _section_read(wire: bytes, pos: int, count: int, out: list[DnsRecord], memo:
         start = pos
         if wire[pos : pos + 2] == b"\xc0\x0c" and DNS_HEADER_SIZE in memo:  # the name of the question
             name, pos = memo[DNS_HEADER_SIZE], pos + 2
+        elif wire[pos : pos + 1] == b"\0":  # the root, of the OPT record
+            name, pos = DNS_ROOT, pos + 1
         else:
             name, pos = dns_name_read(wire, pos, memo)
         data = pos + 10
@@ -8183,6 +8185,7 @@ def _read_exactly(sock: socket.socket, count: int, deadline: float) -> bytes | N
 # Uses 10 11 12 13 15 20 21 22 30 40 41 51 52 60 61
 # ==============================================================================
 
+_MSG_TRUNC = int(socket.MSG_TRUNC)  # a plain number: the enumeration's `&` costs a microsecond
 _CONTROL_SPACE = 64  # octets for the packet info of either family
 _ARRIVALS_MAX = 1024  # remembered (interface, address) pairs
 _PEERS_MAX = 4096  # remembered clients
@@ -8517,11 +8520,11 @@ class DnsUdpServer(socketserver.UDPServer):
 
     def _slow(self, data: bytes, known: UdpPeer, peer: tuple[Any, ...], flags: int) -> None:
         """Answer a query that is no plain repetition."""
-        if not peer[1] or flags & socket.MSG_TRUNC:  # port 0 cannot be answered, and nobody asks in so many octets
+        if not peer[1] or flags & _MSG_TRUNC:  # port 0 cannot be answered, and nobody asks in so many octets
             return
         self._weigh(known, peer)
         arrival = known.arrival
-        client = DnsClient(peer[0], peer[1], False, functools.partial(self._send, arrival, peer))
+        client = DnsClient(peer[0], peer[1], False, functools.partial(self._send, known, peer))
         client.interface, client.local, client.auth = arrival.interface, arrival.local, arrival.auth
         if self._service.state.config.add_mac is not None:
             client.mac = functools.partial(self._service.client_mac, peer[0])
@@ -8529,12 +8532,15 @@ class DnsUdpServer(socketserver.UDPServer):
             self._dump(DUMP_QUERY, data, arrival, peer)
         wire = self._service.query(data, client)
         if wire is not None:
-            self._send(arrival, peer, wire)
+            self._send(known, peer, wire)
 
-    def _send(self, arrival: Arrival, peer: tuple[Any, ...], wire: bytes) -> None:
-        self.socket.sendmsg((wire,), arrival.control, 0, peer)
+    def _send(self, known: UdpPeer, peer: tuple[Any, ...], wire: bytes) -> None:
+        if known.plain:
+            self.socket.sendto(wire, peer)
+        else:
+            self.socket.sendmsg((wire,), known.arrival.control, 0, peer)
         if self._service.dump is not None:
-            self._dump(DUMP_REPLY, wire, arrival, peer)
+            self._dump(DUMP_REPLY, wire, known.arrival, peer)
 
     def _dump(self, kind: int, wire: bytes, arrival: Arrival, peer: tuple[Any, ...]) -> None:
         assert self._service.dump is not None

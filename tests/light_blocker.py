@@ -70,6 +70,9 @@ def check_answer(program: str) -> list[str]:
         try:
             daemon.start()
             answer = daemon.ask("blocked.test").rdatas("A")
+            words = pathlib.Path(f"/proc/{daemon.pid}/cmdline").read_bytes().split(b"\0")
+            if b"--as-program" not in words:
+                return [f"went on in an interpreter without the blocker: {words}"]
             return [] if answer == ["10.1.2.3"] else [f"answered {answer}"]
         except AssertionError as error:
             return [str(error)]
