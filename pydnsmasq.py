@@ -38,15 +38,15 @@ system.
 
 How a DNS packet flows
   UDP    DnsUdpServer (62) runs a loop of its own: recvmsg, a look-up of the
-         query's bytes behind the id in WireAnswers (41), sendmsg.  A hit costs
+         query's bytes behind the id in WireAnswers (41), a send.  A hit costs
          two system calls and no parsing.
-  miss   DnsService.answer (51): unpack, then DNS_ANSWERERS in order.  A local
-         or cached answer is packed, sent, and kept in WireAnswers.
+  miss   DnsService.query (62): unpack (22), then DNS_ANSWERERS (52) in order.
+         A local or cached answer is packed, sent, and kept in WireAnswers.
   true   UpstreamExchange.ask (61) enters the question in the pending table and
   miss   sends it; no thread waits.  Identical questions join the entry.
   reply  the receiver thread (61) checks id, question and peer, runs
-         DNS_REVIEWERS (51) over the reply, and answers every waiting client.
-         A heap holds retries and deadlines.
+         DNS_REVIEWERS (53) over the reply, and answers every waiting client.
+         Twenty times a second it looks whose patience is at its end.
   TCP    DnsTcpServer (62): bounded connections, a thread each, same core; the
          upstream is asked by TCP too.
 
@@ -7474,8 +7474,8 @@ class UpstreamSocket:
     """A connected UDP socket towards one server, with the questions that are out on it by id.
 
     `uses` counts down: a random port serves a few questions at most, and while
-    the load is low just one (the next question finds fewer than UPSTREAM_PORTS
-    open and takes a new port).  Opening a socket for each question costs four
+    the load is low just one (the next question finds few ports open and takes
+    a new one).  Opening a socket for each question costs four
     system calls, more than everything else that is done for it.
     """
 
@@ -7512,6 +7512,7 @@ class UpstreamExchange:
         self._sweep_at = 0.0
         self._idle_tcp: dict[Upstream, list[tuple[socket.socket, float]]] = {}
         self._growth = min(FORWARD_MAX * FORWARD_GROWTH, descriptors // 2, memory_available() // 16 // FORWARD_BYTES)
+        self._ports = max(1, min(UPSTREAM_PORTS, descriptors // 8))  # clients and files need descriptors too
         self._own_port = 0  # chosen by the system, for query-port=0
         self.ignored = 0  # replies with a wrong id, question or form
         self._random = b""
@@ -7736,7 +7737,7 @@ class UpstreamExchange:
         """Choose the socket for a new question: a new one on a random port while few are open, else one of those."""
         open_ = self._by_server.setdefault(server, [])
         fixed = bool(server.source_port) or (config.query_port is not None and not server.source)
-        if open_ and (fixed or len(open_) >= UPSTREAM_PORTS):
+        if open_ and (fixed or len(open_) >= self._ports):
             channel = open_[self._random_bytes(1)[0] % len(open_)]
             channel.uses -= 1
             if channel.uses <= 0 and not fixed:
