@@ -162,7 +162,9 @@ def sides(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[tu
             )
             made.append(Side(daemon, up, two))
             daemon.start()
-            time.sleep(0.02)
+            # The log is written apart from the answers: wait for the line of the first one.
+            daemon.wait_log("version.bind from" if re.search("^log-queries", case.conf, re.M) else "started, version")
+            time.sleep(0.05)
             made[-1].new_lines()
         yield made[0], made[1]
     finally:

@@ -295,6 +295,7 @@ def test_running_out_of_descriptors(make: MakeDaemon) -> None:
                 time.sleep(0.02)
             daemon.wait_log("Too many open files")
         wait_until(lambda: (ask(daemon.port, "after.test", seconds=1) or DnsMessage()).rdatas(), 15, "forwarding again")
+        wait_until(lambda: ask(daemon.port, "rec.test", tcp=True, seconds=1), 15, "TCP again")
         still_well(daemon)
         cpu = daemon.cpu_seconds()
         time.sleep(1)
