@@ -409,6 +409,11 @@ class Log:
         """Log `text` at priority error."""
         self.put((LOG_ERROR, tag, text))
 
+    def detail(self, text: str) -> None:
+        """Log `text` for those who look for a fault (log-debug)."""
+        if self.debug:
+            self.put((LOG_DEBUG, "debug", text))
+
     def complain(self, key: Hashable, text: str, priority: int = LOG_WARNING) -> None:
         """Log `text` unless a line with the same `key` was logged a moment ago."""
         count = self._complaints.due(key, time.monotonic())
@@ -7442,7 +7447,7 @@ class PendingQuestion:
 
     __slots__ = (
         "key", "query", "state", "group", "tail", "question", "waiters", "attempts", "sent", "settled", "born",
-        "resent", "retry_in", "retry_at", "failure", "done", "options",
+        "resent", "retry_in", "retry_at", "patience", "failure", "done", "options",
     )  # fmt: skip
 
     def __init__(
@@ -7461,6 +7466,8 @@ class PendingQuestion:
         self.born = self.resent = now
         self.retry_in = 0.0
         self.retry_at = now + UPSTREAM_PATIENCE_MAX
+        retry = state.config.fast_dns_retry
+        self.patience = retry[1] / 1000 if retry is not None else FORWARD_TIMEOUT
         self.failure: tuple[DnsMessage, Upstream] | None = None
         self.done = False
         self.options: Sequence[tuple[int, bytes]] = ()
@@ -7961,7 +7968,7 @@ class UpstreamExchange:
         for pending in due:
             if pending.done:
                 continue
-            if now - pending.born >= FORWARD_TIMEOUT:
+            if now - pending.born >= pending.patience:
                 self._give_up(pending, now)
                 continue
             for server, when in pending.sent.items():
@@ -7976,7 +7983,7 @@ class UpstreamExchange:
             else:
                 self._again(pending, now)
                 pending.retry_in *= 2
-            pending.retry_at = min(now + pending.retry_in, pending.born + FORWARD_TIMEOUT)
+            pending.retry_at = min(now + pending.retry_in, pending.born + pending.patience)
 
     def _again(self, pending: PendingQuestion, now: float) -> None:
         """Send once more to whoever has not replied, and to those that refused: they may be back."""
@@ -8080,6 +8087,7 @@ class UpstreamExchange:
         try:
             return upstream_socket(server, config, socket.SOCK_STREAM, 0, os.urandom, hurry or UPSTREAM_TCP_TIMEOUT)
         except OSError as error:
+            self._log.detail(f"TCP to {server.text}: {error_text(error)}")
             self._log.complain(
                 ("tcp", server.text), f"failed to connect to {server.text} by TCP: {error_text(error)}", LOG_ERROR
             )
@@ -8847,6 +8855,9 @@ class StateBuilder:
         for domain in config.domain:
             if domain.local and domain.domain != DNS_ROOT:
                 rules.add_server(UpstreamRule((DomainPattern(domain.domain.lower(), 0),), "local"))
+            if domain.local and domain.subnet is not None:
+                for rule in value_rev_server(f"{address_format(domain.subnet.address)}/{domain.subnet.prefix}"):
+                    rules.add_server(rule)
         return rules
 
     def _resolved(self, rule: UpstreamRule) -> UpstreamRule:
@@ -9210,6 +9221,7 @@ class Daemon:
         try:
             if key not in self._udp:
                 udp = self._udp[key] = DnsUdpServer(listener, self._service, self._arrival, self._on_link)
+                self._log.detail(f"listening on {listener.address} port {listener.port}")
                 if self._started:
                     self._serve(udp)
         except OSError as error:
@@ -9321,8 +9333,9 @@ class Daemon:
             gc.collect()
 
     def take_signal(self, number: int, frame: object) -> None:
-        """Note a signal; the main loop acts on it.  TERM ends a start that is under way."""
-        if not self._committed and number == signal.SIGTERM:
+        """Note a signal; the main loop acts on it.  TERM ends a start that is under way, INT too with -d."""
+        ends = number == signal.SIGTERM or (number == signal.SIGINT and self.config.no_daemon)
+        if ends and not self._committed:
             os._exit(EXIT_MISC)
         self._signals.append(number)
 

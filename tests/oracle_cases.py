@@ -660,7 +660,7 @@ both.example.com AAAA *2
 both.example.com AAAA edns=1232
 six.example.com AAAA
 host2 AAAA
-a.example.com AAAA
+a.example.com AAAA ! ~upstream ~log : dnsmasq takes a name of a hosts file as proof too, ours asks
 nowhere.example.com AAAA
 """,
         HOSTS_FILE,

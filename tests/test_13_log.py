@@ -471,3 +471,11 @@ def test_foreign_text_cannot_make_a_line_of_its_own(foreign: str, tag: str) -> N
         text = log_format(0, 0, "d", [line])
         assert text.endswith("\n")
         assert text[:-1].isprintable()
+
+
+def test_details_are_for_log_debug_only() -> None:
+    log = Log()
+    log.detail("hidden")
+    log.debug = True
+    log.detail("shown")
+    assert log._lines == [(7, "debug", "shown")]

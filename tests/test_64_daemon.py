@@ -639,3 +639,15 @@ def test_a_server_given_by_a_name_that_fails_later(make: MakeDaemon) -> None:
             daemon.wait_log("no.such.name.invalid", seconds=30)
         assert (result.lost, result.bad) == (0, [])
         assert daemon.ask("b.test").rdatas() == ["198.18.0.1"]
+
+
+def test_a_local_domain_of_a_subnet_covers_its_reverse_zone() -> None:
+    config = settings("domain=home.lan,192.168.7.0/24,local\n")
+    rules = pydnsmasq.StateBuilder(pydnsmasq.Log()).rules(config, (), None, frozenset())
+    for text, local in (
+        ("x.home.lan", True),
+        ("5.7.168.192.in-addr.arpa", True),
+        ("5.8.168.192.in-addr.arpa", False),
+        ("x.other.lan", False),
+    ):
+        assert rules.match(pydnsmasq.dns_name_parse(text), pydnsmasq.TYPE_PTR).local is local, text
