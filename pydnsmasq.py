@@ -9617,7 +9617,8 @@ def _start_afresh(code: types.CodeType) -> None:
             process_rename("dnsmasq")
         os.close(fd)
         return
-    if script.endswith(".pyc") or not sys.executable or not os.path.isdir(_MEMORY_FILE):
+    flags = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv)]
+    if script.endswith(".pyc") or "-m" in flags or not sys.executable or not os.path.isdir(_MEMORY_FILE):
         return
     import marshal  # late: only a start from source needs it
 
@@ -9627,7 +9628,6 @@ def _start_afresh(code: types.CodeType) -> None:
         fd = os.memfd_create(name, 0)
         with os.fdopen(os.dup(fd), "wb") as file:
             file.write(magic + bytes(12) + marshal.dumps(code))
-        flags = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv)]
         renamed = name == "dnsmasq" and sys.executable.startswith("/usr/bin/") and "/" in script
         first = script if renamed else sys.orig_argv[0]
         os.execv(sys.executable, [first, "-sS", *flags, f"{_MEMORY_FILE}{fd}", *sys.argv[1:]])
