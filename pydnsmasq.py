@@ -397,10 +397,6 @@ class Log:
         """Log `text` at priority info."""
         self.put((LOG_INFO, tag, text))
 
-    def notice(self, text: str, tag: str = "") -> None:
-        """Log `text` at priority notice."""
-        self.put((LOG_NOTICE, tag, text))
-
     def warning(self, text: str, tag: str = "") -> None:
         """Log `text` at priority warning."""
         self.put((LOG_WARNING, tag, text))
@@ -9533,6 +9529,8 @@ class Daemon:
         metrics.tcp_peak = in_use
         if self._service.exchange.ignored:
             log.info(f"replies ignored (wrong id, question or form): {self._service.exchange.ignored}")
+        if metrics.unanswered or self._service.dropped:
+            log.info(f"queries unanswered {metrics.unanswered}, datagrams that were no queries {self._service.dropped}")
         for server in dict.fromkeys(server for group in state.rules.groups for server in group.servers):
             log.info(
                 f"server {server.address}#{server.port}: queries sent {server.queries}, retried {server.retried}, "

@@ -6,55 +6,17 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import dnswire
 import pydnsmasq
 from harness import wait_until
-
-
-class TextSource:
-    """Files that are strings, for section 33."""
-
-    def __init__(self, files: dict[str, str]) -> None:
-        self.files = files
-
-    def read(self, path: str) -> Iterator[bytes]:
-        if path not in self.files:
-            raise FileNotFoundError(2, "No such file or directory", path)
-        yield self.files[path].encode()
-
-    def identity(self, path: str) -> tuple[int, int]:
-        if path not in self.files:
-            raise FileNotFoundError(2, "No such file or directory", path)
-        return 1, hash(path)
-
-    def listdir(self, path: str) -> list[str]:
-        raise FileNotFoundError(2, "No such file or directory", path)
-
-    def is_file(self, path: str) -> bool:
-        return path in self.files
-
-    def is_dir(self, path: str) -> bool:
-        return False
-
-    def run(self, command: str) -> tuple[int, bytes]:
-        return 127, b""
-
-    def stdin(self) -> bytes:
-        return b""
-
-    def user_exists(self, name: str) -> bool:
-        return True
-
-    def group_exists(self, name: str) -> bool:
-        return True
+from pure import DictSource
 
 
 def settings(text: str = "") -> Any:
     """The Config of a configuration file."""
-    result = pydnsmasq.config_load(["-C", "conf"], TextSource({"conf": text}))
+    result = pydnsmasq.config_load(["-C", "conf"], DictSource({"conf": text.encode()}))
     assert result.config is not None, [repr(problem) for problem in result.problems]
     return result.config
 
