@@ -8727,7 +8727,7 @@ class DnsTcpServer(socketserver.TCPServer):
 # From a configuration to a running service: building the state, binding,
 # daemonising, watching files and interfaces, signals, reload, statistics.
 #
-# Uses 10 11 13 15 20 21 30 33 40 41 42 51 60 61 62
+# Uses 10 11 13 15 20 21 30 31 33 40 41 42 51 60 61 62
 # ==============================================================================
 
 
