@@ -8738,8 +8738,12 @@ class ResolvWatch:
     away: the last good list stays until there is a better one.
     """
 
-    def __init__(self, paths: Sequence[str], log: Log) -> None:
+    def __init__(
+        self, paths: Sequence[str], log: Log, own: Callable[[UpstreamRule], bool] = lambda rule: False
+    ) -> None:
+        """Watch `paths`; a server that is ourselves (`own`) counts as none."""
         self.paths = tuple(paths)
+        self._own = own
         self.rules: list[UpstreamRule] = []
         self._log = log
         self._seen: dict[str, tuple[int, int, int] | None] = {}
@@ -8776,7 +8780,7 @@ class ResolvWatch:
             if time.monotonic() - self._half_since < RESOLV_SETTLE:
                 return False
         self._half_since = 0.0
-        rules = resolv_parse(data)
+        rules = [rule for rule in resolv_parse(data) if not self._own(rule)]
         if not rules:
             self._complain(path, f"no servers found in {path}, will retry")
             return False
@@ -9004,7 +9008,15 @@ class Daemon:
 
     def _watch(self, config: Config) -> ResolvWatch:
         paths = () if config.no_resolv or not config.port else config.resolv_file or ("/etc/resolv.conf",)
-        return ResolvWatch(paths, self._log)
+        return ResolvWatch(paths, self._log, self._is_own)
+
+    def _is_own(self, rule: UpstreamRule) -> bool:
+        """Tell whether a server of a resolv file is this very program."""
+        address = address_parse(rule.address)
+        if rule.port != self._port or all(at.address != address for at in self._interfaces):
+            return False
+        self._log.complain(("own", rule.address), f"ignoring nameserver {rule.address} - local interface")
+        return True
 
     def _build(self, config: Config) -> DnsState:
         domain = (
@@ -9426,6 +9438,7 @@ class Daemon:
         self._cache.flush()
         if old.port:
             self._listen(config, fatal=False)
+        gc.freeze()  # what was loaded stays: no use in walking it (65)
 
     def _relog(self, config: Config) -> None:
         try:

@@ -651,3 +651,14 @@ def test_a_local_domain_of_a_subnet_covers_its_reverse_zone() -> None:
         ("x.other.lan", False),
     ):
         assert rules.match(pydnsmasq.dns_name_parse(text), pydnsmasq.TYPE_PTR).local is local, text
+
+
+def test_a_file_that_names_only_ourselves_changes_nothing(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "resolv.conf"
+    watch = pydnsmasq.ResolvWatch([str(path)], pydnsmasq.Log(), lambda rule: rule.address == "127.0.0.1")
+    path.write_text("nameserver 10.0.0.1\n")
+    assert watch.poll() and [rule.address for rule in watch.rules] == ["10.0.0.1"]
+    path.write_text("# by another program\nnameserver 127.0.0.1\n")
+    assert not watch.poll() and [rule.address for rule in watch.rules] == ["10.0.0.1"]
+    path.write_text("nameserver 127.0.0.1\nnameserver 10.0.0.2\n")
+    assert watch.poll() and [rule.address for rule in watch.rules] == ["10.0.0.2"]
