@@ -5872,15 +5872,10 @@ def _chaos_texts(answer: DnsAnswer, key: bytes) -> list[bytes] | None:
 
 def answer_loop_probe(answer: DnsAnswer) -> bool:
     """Swallow the probes of dns-loop-detect; the upstream that sends them back to us is out."""
-    key = answer.query.key
-    if (
-        not answer.state.config.dns_loop_detect
-        or answer.query.rrtype != TYPE_TXT
-        or not loop_probe_server(answer.state.rules, key)
-    ):
+    query = answer.query
+    server = loop_probe_server(answer.state.rules, query.key) if query.rrtype == TYPE_TXT else None
+    if server is None:
         return False
-    server = loop_probe_server(answer.state.rules, key)
-    assert server is not None
     if not server.looped:
         server.looped = True
         answer.state.log.warning(f"detected DNS forwarding loop. Server {server.text} is disabled")
@@ -8035,6 +8030,7 @@ class UpstreamExchange:
                 reply = dns_review(message, query, state, now, server, options)
                 best = reply if not reply.drop else best
                 if not reply.drop and reply.flags & 15 not in (SERVFAIL, REFUSED):
+                    group.won(server)
                     break
             server = following
         if best is None:
@@ -8063,9 +8059,6 @@ class UpstreamExchange:
                 continue
             now = time.monotonic()
             server.replied(now - began, now)
-            answer_group = answer.group
-            if answer_group is not None:
-                answer_group.won(server)
             with self._lock:
                 self._idle_tcp.setdefault(server, []).append((sock, now))
             try:
