@@ -663,3 +663,9 @@ def _one_query(sock: socket.socket, name: str, number: int, result: LoadResult) 
     result.slowest = max(result.slowest, time.monotonic() - began)
     if reply[3] & 15:
         result.bad.append(f"{name}: {dnswire.RCODES.get(reply[3] & 15)}")
+
+
+# What most tests of the running process begin with.
+ALONE = "no-resolv\nno-hosts\n"
+REC = "host-record=rec.test,10.1.2.3\n"
+MakeDaemon = Callable[..., Daemon]

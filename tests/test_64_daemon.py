@@ -11,35 +11,30 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator
 
 import pytest
 
 import dnswire
 import pydnsmasq
-from harness import OURS_KIND, PROGRAM, Daemon, MockReply, MockUpstream, ask, free_port, load, need, wait_until
+from harness import (
+    ALONE,
+    OURS_KIND,
+    PROGRAM,
+    REC,
+    Daemon,
+    MakeDaemon,
+    MockReply,
+    MockUpstream,
+    ask,
+    free_port,
+    load,
+    need,
+    wait_until,
+)
 from shellkit import LogLines, settings
 
 pytestmark = pytest.mark.skipif(OURS_KIND == "real", reason="about our own daemon")
 
-ALONE = "no-resolv\nno-hosts\n"
-REC = "host-record=rec.test,10.1.2.3\n"
-MakeDaemon = Callable[..., Daemon]
-
-
-@pytest.fixture
-def make(tmp_path: pathlib.Path) -> Iterator[MakeDaemon]:
-    made: list[Daemon] = []
-
-    def build(conf: str = ALONE + REC, **more: object) -> Daemon:
-        made.append(Daemon(tmp_path / f"d{len(made)}", conf, **more))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield build
-    for daemon in made:
-        daemon.stop()
-    for daemon in made:
-        assert "Traceback" not in daemon.stderr() + daemon.log()
 
 
 # -- resolv files ------------------------------------------------------------------

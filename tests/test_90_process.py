@@ -12,15 +12,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 import dnswire
 from harness import (
+    ALONE,
     OURS_KIND,
     PROGRAM,
+    REC,
     Daemon,
+    MakeDaemon,
     MockReply,
     MockUpstream,
     ask,
@@ -35,28 +38,8 @@ from harness import (
     wait_until,
 )
 
-ALONE = "no-resolv\nno-hosts\n"
-REC = "host-record=rec.test,10.1.2.3\n"
 UNLIKE_REAL = pytest.mark.skipif(OURS_KIND == "real", reason="dnsmasq behaves otherwise here")
 
-MakeDaemon = Callable[..., Daemon]
-
-
-@pytest.fixture
-def make(tmp_path: pathlib.Path) -> Iterator[MakeDaemon]:
-    """Make daemons that are stopped at the end, and look for tracebacks."""
-    made: list[Daemon] = []
-
-    def build(conf: str = ALONE + REC, **more: object) -> Daemon:
-        daemon = Daemon(tmp_path / f"d{len(made)}", conf, **more)  # type: ignore[arg-type]
-        made.append(daemon)
-        return daemon
-
-    yield build
-    for daemon in made:
-        daemon.stop()
-    for daemon in made:
-        assert "Traceback" not in daemon.stderr() + daemon.log()
 
 
 def any_address(question: dnswire.DnsQuestion, query: dnswire.DnsMessage) -> MockReply:

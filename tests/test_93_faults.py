@@ -12,15 +12,18 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 import dnswire
 from dnswire import DnsMessage, DnsQuestion
 from harness import (
+    ALONE,
     OURS_KIND,
+    REC,
     Daemon,
+    MakeDaemon,
     MockReply,
     MockUpstream,
     ask,
@@ -34,24 +37,6 @@ from harness import (
 
 pytestmark = pytest.mark.skipif(OURS_KIND == "real", reason="about our own daemon")
 
-ALONE = "no-resolv\nno-hosts\n"
-REC = "host-record=rec.test,10.1.2.3\n"
-MakeDaemon = Callable[..., Daemon]
-
-
-@pytest.fixture
-def make(tmp_path: pathlib.Path) -> Iterator[MakeDaemon]:
-    made: list[Daemon] = []
-
-    def build(conf: str = ALONE + REC, **more: object) -> Daemon:
-        made.append(Daemon(tmp_path / f"d{len(made)}", conf, **more))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield build
-    for daemon in made:
-        daemon.stop()
-    for daemon in made:
-        assert "Traceback" not in daemon.stderr() + daemon.log()
 
 
 def known(question: DnsQuestion, query: DnsMessage) -> MockReply:
