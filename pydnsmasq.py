@@ -15,6 +15,7 @@ Contents
   20  DNS names
   21  DNS record data
   22  DNS messages
+  23  DHCPv4 messages
   30  Settings
   31  Option values
   32  Options
@@ -22,14 +23,23 @@ Contents
   40  Local data
   41  DNS cache
   42  Upstreams
+  43  Leases
   51  DNS answers
   52  DNS authority
   53  DNS replies
+  54  DHCP selection
+  55  DHCPv4 options
+  56  DHCPv4 exchanges
+  57  DHCPv4 service
+  58  DHCPv4 relaying
   60  Operating system
   61  Upstream exchange
   62  Servers
-  64  Daemon
-  65  Main
+  63  Hooks
+  64  Lease file
+  65  DHCP servers
+  68  Daemon
+  69  Main
 
 How to read it: downward.  A section uses only sections with smaller numbers.
 1x to 5x are pure: bytes, values, a clock reading and random numbers come in,
@@ -50,11 +60,20 @@ How a DNS packet flows
   TCP    DnsTcpServer (62): bounded connections, a thread each, same core; the
          upstream is asked by TCP too.
 
+How a DHCP packet flows
+  Dhcp4Server (65) reads port 67 in one thread: unpack (23), network, tags and
+  dhcp-host (54), the client (56), the decision (57), the options (55).  A changed lease (43) is in
+  DNS (40) at once; its ACK waits in LeaseWriter (64) until the lease file is on
+  disk, many replies for one write.  Then the script (63) hears of it.
+
 Threads
-  main       signals, reload, watching files and interfaces (64)
+  main       signals, reload, watching files and interfaces (68)
   udp-*      one for each listening UDP socket (62)
   upstream   replies, retries, time-outs (61)
   tcp-*      one acceptor for each listener, one thread for each connection
+  dhcp       messages, pings, ends of leases (65)
+  leases     writes the lease file, sends the replies that wait for it (64)
+  script     hands calls to the helper process that runs the script (63)
   log        writes what the others queue (13)
 State that several threads see has its own lock, is bounded, and never calls
 out while it holds the lock; locks are taken in the order of the sections.
@@ -70,10 +89,13 @@ import binascii
 import bisect
 import collections
 import errno
+import fcntl
 import functools
 import gc
 import grp
+import heapq
 import itertools
+import marshal
 import os
 import pwd
 import re
@@ -91,7 +113,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import types
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
     from dataclasses import dataclass as record
     from typing import Any, Protocol
 
@@ -115,7 +137,7 @@ DNSMASQ_VERSION = "2.93"  # the dialect that is spoken
 # What scripts read in --version: whole tokens for what works, `no-` for what does not
 # (no `no-ipset` or `no-nftset`: scripts search for these as words).
 COMPILE_OPTIONS = (
-    "IPv6 GNU-getopt no-DBus no-UBus no-i18n no-IDN no-DHCP no-DHCPv6 no-Lua no-TFTP no-conntrack auth no-DNSSEC "
+    "IPv6 GNU-getopt no-DBus no-UBus no-i18n no-IDN DHCP no-DHCPv6 no-Lua no-TFTP no-conntrack auth no-DNSSEC "
     "loop-detect dumpfile"
 )  # fmt: skip
 
@@ -192,8 +214,33 @@ AUTH_TTL = 600  # seconds
 MIN_CACHE_TTL_MAX = 3600  # seconds; min-cache-ttl
 SOA_REFRESH, SOA_RETRY, SOA_EXPIRE = 1200, 180, 1_209_600
 
+# DHCP.
+DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT = 67, 68
+DHCP4_REPLY_MIN = 300  # octets; RFC 951, some clients drop what is shorter
+DHCP4_SIZE_DEFAULT = 547  # octets of a message that every client can take (RFC 2131 s.2)
+DHCP4_SIZE_MAX = 1472  # octets; what is longer would be cut into fragments, which many clients do not see
+DHCP4_AGENT_LEAVES = 40  # octets that a relay's option must leave for ours
+DHCP4_HOPS_MAX = 20  # relays on the way
+DHCP_LEASE_DEFAULT = 3600  # seconds
+DHCP_LEASE_MIN = 120  # seconds
+DHCP_LEASES_MAX = 1000  # dhcp-lease-max where it is not given
+DHCP_OFFERS_MAX = 4096  # addresses that are noted as offered, declined or pinged; stops floods of new clients
+DHCP_OFFER_SECONDS = 15.0  # an address stays promised to whom it was offered
+DHCP_DECLINE_SECONDS = 600  # a reserved address that a client declined is put aside
+DHCP_PING_SECONDS = 1.0  # waited for an answer to an echo
+DHCP_PING_CACHE = 30.0  # seconds that the result of a ping counts
+DHCP_PINGS_MAX = 64  # clients that wait for a ping; beyond that addresses are offered unasked
+DHCP_HELD_MAX = 4096  # replies that wait for their delay or for the disk
+DHCP_PLANS_MAX = 512  # sets of tags whose options are remembered
+LEASE_STOP_SECONDS = 2.0  # that the end of the program waits for the last write
+LEASE_RETRY_SECONDS = 60.0  # until a lease file that could not be written is tried again
+CLOCK_FLOOR = 1_735_689_600  # seconds; a clock before 2025 has not been set
+SCRIPT_QUEUE_MAX = 50_000  # events that wait for a slow script
+SCRIPT_PATIENCE = 3.0  # seconds that the end of the program waits until the helper has them all
+
 # Files.
 RESOLV_SETTLE = 0.8  # seconds that a resolv file without a last newline must stay as it is
+DIRECTORY_SETTLE = 0.05  # seconds between word of a change in a directory and the look at it
 POLL_SECONDS = 1.0  # resolv files, hosts directories, interfaces
 INCLUDE_DEPTH_MAX = 32  # conf-file within conf-file; stops a loop that inodes do not show
 CONFIG_CHUNK = 1 << 18  # octets of a configuration file read at once
@@ -332,6 +379,11 @@ class Complaints:
         return count
 
 
+def name_matches(pattern: str, name: str) -> bool:
+    """Match an interface name against a pattern with an optional `*` at its end."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
 def duration_format(seconds: int) -> str:
     """Format `seconds` as dnsmasq's log does: 1h, 52m30s, 2d."""
     out = []
@@ -410,11 +462,11 @@ class Log:
         if self.debug:
             self.put((LOG_DEBUG, "debug", text))
 
-    def complain(self, key: Hashable, text: str, priority: int = LOG_WARNING) -> None:
+    def complain(self, key: Hashable, text: str, priority: int = LOG_WARNING, tag: str = "") -> None:
         """Log `text` unless a line with the same `key` was logged a moment ago."""
         count = self._complaints.due(key, time.monotonic())
         if count:
-            self.put((priority, "", text if count == 1 else f"{text} ({count} times)"))
+            self.put((priority, tag, text if count == 1 else f"{text} ({count} times)"))
 
     def failure(self, where: str, error: BaseException) -> None:
         """Log an error that should not be, with its place: one line, never a traceback."""
@@ -1406,6 +1458,245 @@ def dns_ttl_offsets(wire: bytes | bytearray) -> list[int]:
 def dns_header_reply(wire: bytes, flags: int) -> bytes:
     """Answer a query that cannot be understood: its header alone, with `flags` and no records."""
     return wire[:2] + _HEADER.pack(0, flags, 0, 0, 0, 0)[2:]
+
+
+# ==============================================================================
+# 23 DHCPv4 messages
+#
+# BOOTP and DHCP messages: from bytes and back, with options that are split,
+# joined and put into the header's fields.  IPv4 addresses are numbers here.
+# RFC 951, RFC 2131 s.2, RFC 2132, RFC 3396, RFC 4702.
+#
+# Uses 10 11
+# ==============================================================================
+
+(
+    DHCP_DISCOVER, DHCP_OFFER, DHCP_REQUEST, DHCP_DECLINE, DHCP_ACK, DHCP_NAK, DHCP_RELEASE, DHCP_INFORM,
+) = range(1, 9)  # fmt: skip
+DHCP_LEASEQUERY, DHCP_LEASEUNASSIGNED, DHCP_LEASEUNKNOWN, DHCP_LEASEACTIVE = range(10, 14)  # RFC 4388
+BOOT_REQUEST, BOOT_REPLY = 1, 2
+DHCP_BROADCAST = 0x8000
+
+(
+    OPT_PAD, OPT_NETMASK, OPT_ROUTER, OPT_DNS, OPT_HOSTNAME, OPT_DOMAIN, OPT_BROADCAST, OPT_VENDOR, OPT_REQUESTED,
+    OPT_LEASE, OPT_OVERLOAD, OPT_TYPE, OPT_SERVER_ID, OPT_PARAMETERS, OPT_MESSAGE, OPT_MAX_SIZE, OPT_T1, OPT_T2,
+    OPT_VENDOR_CLASS, OPT_CLIENT_ID, OPT_SNAME, OPT_FILE, OPT_USER_CLASS, OPT_RAPID_COMMIT, OPT_FQDN, OPT_AGENT,
+    OPT_LAST_TRANSACTION, OPT_ASSOCIATED, OPT_ARCH, OPT_SUBNET, OPT_VI_CLASS, OPT_VI_INFO, OPT_MUD, OPT_NEXT_SERVER,
+    OPT_END,
+) = (
+    0, 1, 3, 6, 12, 15, 28, 43, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 66, 67, 77, 80, 81, 82, 91, 92, 93,
+    118, 124, 125, 161, 255, 255,
+)  # fmt: skip
+AGENT_CIRCUIT, AGENT_REMOTE, AGENT_LINK, AGENT_SUBSCRIBER, AGENT_FLAGS, AGENT_SERVER_ID = 1, 2, 5, 6, 10, 11
+FQDN_SERVER, FQDN_OVERRIDE, FQDN_WIRE, FQDN_NONE = 1, 2, 4, 8  # RFC 4702 s.2.1
+
+_DHCP4_HEAD = struct.Struct("!4BIHHIIII16s64s128s")
+_DHCP4_COOKIE = b"\x63\x82\x53\x63"
+_DHCP4_SNAME, _DHCP4_FILE = 64, 128  # octets
+
+
+class Dhcp4Message:
+    """An unpacked message; addresses are numbers, `hardware` the first `hlen` octets of chaddr.
+
+    `options` maps numbers to data, repeated options joined (RFC 3396); `kind` is
+    the DHCP message type, 0 for BOOTP.
+    """
+
+    __slots__ = (
+        "op", "htype", "hlen", "hops", "xid", "secs", "flags", "ciaddr", "yiaddr", "siaddr", "giaddr", "chaddr",
+        "sname", "file", "options", "kind", "hardware", "cookie",
+    )  # fmt: skip
+
+    op: int
+    htype: int
+    hlen: int
+    hops: int
+    xid: int
+    secs: int
+    flags: int
+    ciaddr: int
+    yiaddr: int
+    siaddr: int
+    giaddr: int
+    chaddr: bytes
+    sname: bytes
+    file: bytes
+
+    def __init__(self, head: tuple[Any, ...]) -> None:
+        (
+            self.op, self.htype, self.hlen, self.hops, self.xid, self.secs, self.flags, self.ciaddr, self.yiaddr,
+            self.siaddr, self.giaddr, self.chaddr, self.sname, self.file,
+        ) = head  # fmt: skip
+        self.hardware = self.chaddr[: self.hlen]
+        self.options: dict[int, bytes] = {}
+        self.kind = 0
+        self.cookie = False
+
+    def number(self, option: int, width: int = 4) -> int | None:
+        """Give the first `width` octets of an option as a number; None when it is not there, or shorter."""
+        data = self.options.get(option)
+        return int.from_bytes(data[:width], "big") if data is not None and len(data) >= width else None
+
+
+def dhcp4_unpack(wire: bytes) -> Dhcp4Message:
+    """Unpack a message; WireError when it is too short or its hardware address too long.
+
+    Options that run over the end are left out, with what follows them.
+    """
+    if len(wire) < _DHCP4_HEAD.size:
+        raise WireError(f"{len(wire)} octets are too few for a BOOTP message")
+    message = Dhcp4Message(_DHCP4_HEAD.unpack_from(wire))
+    if message.hlen > 16:
+        raise WireError(f"a hardware address of {message.hlen} octets")
+    message.cookie = wire[236:240] == _DHCP4_COOKIE
+    if message.cookie:
+        _options_read(wire, 240, message.options)
+        overload = message.number(OPT_OVERLOAD, 1) or 0
+        if overload & 1:
+            _options_read(message.file, 0, message.options)
+        if overload & 2:
+            _options_read(message.sname, 0, message.options)
+        message.kind = message.number(OPT_TYPE, 1) or 0
+    return message
+
+
+def _options_read(data: bytes, pos: int, options: dict[int, bytes]) -> None:
+    end = len(data)
+    while pos < end:
+        number = data[pos]
+        if number == OPT_END:
+            return
+        if number == OPT_PAD:
+            pos += 1
+            continue
+        if pos + 1 >= end:
+            return
+        start = pos + 2
+        pos = start + data[pos + 1]
+        if pos > end:
+            return
+        value = data[start:pos]
+        options[number] = options[number] + value if number in options else value
+
+
+def suboptions_unpack(data: bytes) -> dict[int, bytes]:
+    """Split an option that holds options (82: RFC 3046, 43); what runs over the end is left out."""
+    out: dict[int, bytes] = {}
+    _options_read(data, 0, out)
+    return out
+
+
+def suboptions_pack(options: Iterable[tuple[int, bytes]]) -> bytes:
+    """Pack (number, data) pairs; data longer than 255 octets is cut into several of one number."""
+    return b"".join(_option_pieces(number, data) for number, data in options)
+
+
+def _option_pieces(number: int, data: bytes) -> bytes:
+    if len(data) < 256:
+        return bytes((number, len(data))) + data
+    pieces = (data[at : at + 255] for at in range(0, len(data), 255))
+    return b"".join(bytes((number, len(piece))) + piece for piece in pieces)
+
+
+class Dhcp4Reply:
+    """A reply being made from `request`; `options` are (number, data) pairs in the order of the wire.
+
+    `agent` is the relay's option 82, which goes last (RFC 3046 s.2.2).
+    """
+
+    __slots__ = (
+        "op", "hops", "ciaddr", "yiaddr", "siaddr", "giaddr", "flags", "sname", "file", "options", "agent", "request",
+        "moved", "lost",
+    )  # fmt: skip
+
+    def __init__(self, request: Dhcp4Message) -> None:
+        self.request = request
+        self.op = BOOT_REPLY
+        self.hops = 0
+        self.ciaddr, self.giaddr, self.flags = request.ciaddr, request.giaddr, request.flags
+        self.yiaddr = self.siaddr = 0
+        self.sname = self.file = b""
+        self.options: list[tuple[int, bytes]] = []
+        self.agent: bytes | None = None
+        self.moved: list[tuple[int, bytes]] = []
+        self.lost: list[tuple[int, bytes]] = []
+
+    def pack(self, limit: int, overload: bool = True) -> bytes:
+        """Pack into at most `limit` octets.
+
+        With `overload` options may move into the fields `file` and `sname` where
+        these are free (option 52).  Afterwards `options` are those in their usual
+        place, `moved` those in the fields, `lost` those for which there is no room.
+        """
+        tail = b"" if self.agent is None else _option_pieces(OPT_AGENT, self.agent)
+        if len(tail) > limit - _DHCP4_HEAD.size - DHCP4_AGENT_LEAVES:
+            tail = b""  # RFC 3046 s.2.2: rather without it than without the rest
+        room = limit - 241 - len(tail)
+        body = b"".join([_option_pieces(number, data) for number, data in self.options])
+        file, sname = self.file, self.sname
+        if len(body) > room:
+            sizes = (
+                room,
+                _DHCP4_FILE - 1 if overload and not file else 0,
+                _DHCP4_SNAME - 1 if overload and not sname else 0,
+            )
+            body, in_file, in_sname = self._spread(sizes)
+            file = in_file + b"\xff" if sizes[1] else file
+            sname = in_sname + b"\xff" if sizes[2] else sname
+        request = self.request
+        head = _DHCP4_HEAD.pack(
+            self.op, request.htype, request.hlen, self.hops, request.xid, request.secs, self.flags, self.ciaddr,
+            self.yiaddr, self.siaddr, self.giaddr, request.chaddr, sname, file,
+        )  # fmt: skip
+        return (head + _DHCP4_COOKIE + body + tail + b"\xff").ljust(DHCP4_REPLY_MIN, b"\0")
+
+    def _spread(self, sizes: tuple[int, int, int]) -> tuple[bytes, bytes, bytes]:
+        """Spread the options over their usual place and the fields `file` and `sname`, of so many octets each."""
+        used = (1 if sizes[1] else 0) | (2 if sizes[2] else 0)
+        fields = (bytearray(), bytearray(), bytearray())
+        overload = (OPT_OVERLOAD, bytes((used,))) if used else None
+        kept: list[tuple[int, bytes]] = []
+        groups = (kept, self.moved, self.moved, self.lost)
+        for option in self.options:
+            piece = _option_pieces(*option)
+            reserve = 3 if overload is not None else 0
+            if len(fields[0]) + len(piece) + reserve > sizes[0] and overload is not None:
+                kept.append(overload)
+                fields[0].extend(_option_pieces(*overload))
+                overload = None
+            place = next((at for at in (0, 1, 2) if len(fields[at]) + len(piece) <= sizes[at]), 3)
+            groups[place].append(option)
+            if place < 3:
+                fields[place].extend(piece)
+        self.options = kept
+        return bytes(fields[0]), bytes(fields[1]), bytes(fields[2])
+
+
+def fqdn_unpack(data: bytes) -> tuple[int, str]:
+    """Read option 81: its flags and the name as dotted text, "" when there is none that can be read (RFC 4702)."""
+    if len(data) < 3:
+        return 0, ""
+    flags, raw = data[0], data[3:]
+    if not flags & FQDN_WIRE:
+        return flags, raw.rstrip(b"\0").decode("latin-1")
+    labels, pos = [], 0
+    while pos < len(raw) and raw[pos]:
+        label = raw[pos + 1 : pos + 1 + raw[pos]]
+        if raw[pos] > DNS_LABEL_MAX or len(label) < raw[pos]:
+            return flags, ""
+        labels.append(label.decode("latin-1"))
+        pos += 1 + raw[pos]
+    return flags, ".".join(labels)
+
+
+def ip4_format(address: int) -> str:
+    """Format an IPv4 address that is a number."""
+    return f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
+
+
+def ip4_number(packed: bytes) -> int:
+    """Make a number of a packed IPv4 address."""
+    return int.from_bytes(packed, "big")
 
 
 # ==============================================================================
@@ -2670,8 +2961,6 @@ def value_conf_dir(text: str) -> ConfDir:
 # DHCP: tags, addresses of hardware, hosts and pools.
 
 LEASE_FILE = "/var/lib/misc/dnsmasq.leases"
-DHCP_LEASES_MAX = 1000
-DHCP_LEASE_MIN = 120  # seconds
 TFTP_TRANSFERS_MAX = 50
 _NO_MAC = "octets in hexadecimal with colons, * for any, after 06- or another ARP type"
 _MAC = re.compile(r"(?:([0-9a-fA-F]{1,2})-)?((?:[0-9a-fA-F]{1,2}|\*)(?::(?:[0-9a-fA-F]{1,2}|\*)){0,15})\Z")
@@ -2820,10 +3109,10 @@ def value_dhcp_range(text: str) -> DhcpRange:
     fields = value_fields(text)
     while len(fields) > 1 and not _ADDRESS_LIKE.match(fields[0]):
         field = fields.pop(0)
-        if _prefixed(field, "tag:") is not None:
+        if _prefixed(field, "tag:", "net:") is not None:
             tags.append(_condition(field))
         else:
-            set_tags.append(_prefixed(field, "set:", "net:") or value_text(field))
+            set_tags.append(_prefixed(field, "set:") or value_text(field))
     if len(set_tags) > 1:
         raise ConfigError("only one tag allowed", "a range sets one tag; conditions are written tag:name")
     if len(fields) < 2:
@@ -3044,7 +3333,7 @@ def _guess(fields: list[str], family: int) -> tuple[str, bytes, tuple[int, ...]]
         return "hex", bytes(int(group, 16) for group in fields[0].split(":")), ()
     if family == 4 and all(_DOTTED.match(field) for field in fields):
         return "array", *_option_addresses(fields, 4)
-    if all(field[:1] == "[" and field[-1:] == "]" for field in fields):
+    if family == 6 and all(field[:1] == "[" and field[-1:] == "]" for field in fields):
         return "array", *_option_addresses(fields, 6)
     return "text", value_octets(",".join(fields)), ()
 
@@ -3070,11 +3359,11 @@ def _option_value(head: _OptionHead, fields: list[str]) -> tuple[bytes, tuple[in
     if kind in _KIND_WIDTHS:
         return b"".join(_option_number(field, _KIND_WIDTHS[kind]) for field in fields), ()
     if kind == "raw":
-        return (
-            _sip_servers(fields)
-            if (head.family, head.number) == (4, 120) and not head.encap
-            else _guess(fields, head.family)[1:]
-        )
+        if (head.family, head.number) == (4, 120) and not head.encap:
+            return _sip_servers(fields)
+        guessed, data, own = _guess(fields, head.family)
+        head.kind = "text" if guessed == "text" else kind
+        return data, own
     if kind == "domains":
         names = [value_host_name(field) for field in fields]
         return domains_compress(names) if head.family == 4 else b"".join(names), ()
@@ -3085,7 +3374,7 @@ def _sip_servers(fields: list[str]) -> tuple[bytes, tuple[int, ...]]:
     if all(address_parse(value_text(field)) is not None for field in fields):
         data, own = _option_addresses(fields, 4)
         return b"\1" + data, tuple(at + 1 for at in own)
-    return b"\0" + b"".join(value_host_name(field) for field in fields), ()
+    return b"\0" + domains_compress([value_host_name(field) for field in fields]), ()
 
 
 def value_dhcp_option(text: str) -> DhcpOptionRule:
@@ -3479,14 +3768,16 @@ class OptionRow:
         return NONE if self.arity == NONE or self.letter in ("q", "1") else REQUIRED
 
 
-_WORKING_AREAS = frozenset(("dns", "dns-local", "dns-auth", "log", "process", "config"))
+_WORKING_AREAS = frozenset(("dns", "dns-local", "dns-auth", "dhcp4", "log", "process", "config"))
 _LATER = frozenset(
     (
         "umbrella", "conntrack", "connmark-allowlist", "connmark-allowlist-enable", "ipset", "nftset", "enable-dbus",
-        "enable-ubus", "dhcp-ttl", "log-dhcp", "quiet-dhcp", "quiet-dhcp6", "quiet-ra", "quiet-tftp",
+        "enable-ubus", "quiet-dhcp6", "quiet-ra", "quiet-tftp",
     )
 )  # fmt: skip
-_WORKING = frozenset(("domain", "domain-suffix"))
+_WORKING = frozenset(
+    ("domain-suffix", "dhcp-lease", "dhcp-boot", "dhcp-script", "dhcp-scriptuser", "script-arp", "script-on-renewal")
+)
 _REFUSED = {"dhcp-luascript": "there is no Lua in Python's standard library; use dhcp-script"}
 
 
@@ -4448,7 +4739,7 @@ _CHECKS = (
 # 40 Local data
 #
 # The one place where names live that we answer for: hosts files, records of the
-# configuration, names of interfaces, and (later) leases; forward and reverse.
+# configuration, names of interfaces, and leases; forward and reverse.
 # Every change makes a new generation, which empties the finished answers (41).
 #
 # Uses 10 12 15 20 21 30
@@ -4465,6 +4756,32 @@ class LocalRecord:
         self.rdata = rdata
         self.ttl = ttl
         self.source = source
+
+
+class LeaseRecord(LocalRecord):
+    """A record of a lease; it lives no longer than that (`lease.expires`, seconds of the monotonic clock).
+
+    `keys` are the names that it stands under (wire, lower case), `pointer` the one
+    for PTR; there are many leases, so one record stands under all names of one.
+    """
+
+    __slots__ = ("lease", "keys", "pointer")
+
+    def __init__(
+        self, rrtype: int, rdata: bytes, ttl: int | None, lease: Any, keys: tuple[bytes, ...] = (), pointer: bytes = b""
+    ) -> None:
+        super().__init__(rrtype, rdata, ttl, "DHCP")
+        self.lease = lease
+        self.keys = keys
+        self.pointer = pointer
+
+
+def local_ttl(rr: LocalRecord, default: int, now: float) -> int:
+    """Give the TTL to answer with: the record's own or the default, at most what a lease has left."""
+    ttl = default if rr.ttl is None else rr.ttl
+    if ttl and isinstance(rr, LeaseRecord) and rr.lease.expires is not None:
+        return max(min(ttl, int(rr.lease.expires - now)), 0)
+    return ttl
 
 
 @record
@@ -4559,12 +4876,12 @@ class LocalData:
     `names` maps lower-case names to their records in order of loading,
     `reverse` packed addresses to the first name that claimed them.  Built aside
     and swapped in whole; only the interface names change in place
-    (`set_interfaces`, one assignment each).
+    (`set_interfaces`, one assignment each), and the names of leases.
     """
 
     __slots__ = (
-        "names", "reverse", "parents", "bulks", "interface_names", "interface_reverse", "synth", "_interface_rules",
-        "_dynamic_rules", "_turns",
+        "names", "reverse", "parents", "bulks", "interface_names", "interface_reverse", "lease_names", "synth",
+        "_lease_addresses", "_lease_parents", "_interface_rules", "_dynamic_rules", "_turns",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -4574,6 +4891,9 @@ class LocalData:
         self.bulks: list[HostsBulk] = []
         self.interface_names: dict[bytes, list[LocalRecord]] = {}
         self.interface_reverse: dict[bytes, LocalRecord] = {}
+        self.lease_names: dict[bytes, LeaseRecord] = {}
+        self._lease_addresses: dict[bytes, LeaseRecord] = {}
+        self._lease_parents: dict[bytes, int] = {}  # how many names of leases are below
         self.synth: tuple[SynthDomain, ...] = ()
         self._interface_rules: tuple[InterfaceName, ...] = ()
         self._dynamic_rules: tuple[DynamicHost, ...] = ()
@@ -4615,6 +4935,9 @@ class LocalData:
         records = self.names.get(key)
         if records is not None:
             found += records if rrtype == TYPE_ANY else [rr for rr in records if rr.rrtype == rrtype]
+        lease = self.lease_names.get(key)
+        if lease is not None and rrtype in (lease.rrtype, TYPE_ANY):
+            found.append(lease)
         if self.bulks and rrtype in (TYPE_A, TYPE_AAAA, TYPE_ANY):
             text = dns_name_text(key)
             for bulk in self.bulks:
@@ -4628,6 +4951,7 @@ class LocalData:
         """Tell quickly whether a look-up may find something: most names that are forwarded are not known at all."""
         return (
             key in self.names
+            or key in self.lease_names
             or key in self.interface_names
             or rrtype in (TYPE_PTR, TYPE_ANY)
             or bool(self.bulks or self.synth)
@@ -4644,11 +4968,15 @@ class LocalData:
         records = self.names.get(key)
         if records is not None and any(rr.rrtype == rrtype for rr in records):
             return True
+        if key in self.lease_names and self.lease_names[key].rrtype == rrtype:
+            return True
         return bool(self.bulks) and rrtype in (TYPE_A, TYPE_AAAA) and bool(self.find(key, rrtype))
 
     def exists(self, key: bytes) -> bool:
         """Tell whether `key` or a name below it is known here."""
         if key in self.names or key in self.parents or key in self.interface_names:
+            return True
+        if key in self.lease_names or key in self._lease_parents:
             return True
         if self.synth and any(synth_name_address(rule, key) is not None for rule in self.synth):
             return True
@@ -4659,7 +4987,52 @@ class LocalData:
 
     def find_reverse(self, address: bytes) -> LocalRecord | None:
         """Find the PTR that a hosts file, a record or a lease gave to `address`."""
-        return self.reverse.get(address)
+        found = self.reverse.get(address)
+        lease = self._lease_addresses.get(address)
+        if found is None and lease is not None and lease.lease.name:
+            return LeaseRecord(TYPE_PTR, lease.pointer, lease.ttl, lease.lease)
+        return found
+
+    def lease_publish(
+        self, lease: Any, address: bytes, names: Iterable[bytes], ttl: int | None
+    ) -> list[tuple[bytes, LocalRecord]]:
+        """Give a lease's names to its address; what has a name already is told: (name, record) pairs."""
+        taken, keys, pointer = [], [], b""
+        for name in names:
+            pointer = pointer or name
+            key = name.lower()
+            known = [rr for rr in self.names.get(key, ()) if rr.rrtype in (TYPE_A, TYPE_CNAME)]
+            if known or key in self.interface_names:
+                if known and all(rr.rdata != address for rr in known):
+                    taken.append((name, known[0]))
+                continue
+            keys.append(key)
+            for parent in itertools.islice(dns_name_suffixes(key), 1, None):
+                self._lease_parents[parent] = self._lease_parents.get(parent, 0) + 1
+        if keys:
+            pointer = keys[0] if keys[0] == pointer else pointer  # one object for the two
+            record_ = self._lease_addresses[address] = LeaseRecord(TYPE_A, address, ttl, lease, tuple(keys), pointer)
+            for key in keys:
+                self.lease_names[key] = record_
+        return taken
+
+    def lease_withdraw(self, address: bytes) -> tuple[bytes, ...]:
+        """Take the names of a lease away; give them, in lower case."""
+        record_ = self._lease_addresses.pop(address, None)
+        keys = record_.keys if record_ is not None else ()
+        for key in keys:
+            if self.lease_names.get(key) is record_:
+                del self.lease_names[key]
+            for parent in itertools.islice(dns_name_suffixes(key), 1, None):
+                self._lease_parents[parent] -= 1
+                if not self._lease_parents[parent]:
+                    del self._lease_parents[parent]
+        return keys
+
+    def lease_keys(self, address: bytes) -> tuple[bytes, ...]:
+        """Give the names that a lease has in DNS, in lower case."""
+        record_ = self._lease_addresses.get(address)
+        return record_.keys if record_ is not None else ()
 
     def add_config(self, config: Config, domain_of: Callable[[bytes], bytes], hostname: bytes) -> None:
         """Add every record of the configuration; `domain_of` gives an address' domain (wire) or b""."""
@@ -4743,6 +5116,24 @@ class LocalData:
         """Make bulk sets ready; the data is complete."""
         for bulk in self.bulks:
             bulk.freeze()
+
+
+def domain_for(
+    rules: Sequence[DomainRule], resolv_domain: bytes, interfaces: Sequence[InterfaceAddress], address: bytes
+) -> bytes:
+    """Find the domain for an address: the latest rule whose range or interface has it, else the last one for all."""
+    general = b""
+    for rule in reversed(rules):
+        name = resolv_domain if rule.from_resolv else rule.domain
+        if rule.interface:
+            nets = (at for at in interfaces if rule.interface in (at.interface, at.label))
+            if any(address_in(address, at.address, at.prefix) for at in nets):
+                return name
+        elif rule.first is None or rule.last is None:
+            general = general or name
+        elif len(rule.first) == len(address) and rule.first <= address <= rule.last:
+            return name
+    return general if general != DNS_ROOT else b""
 
 
 class HostsReader:
@@ -5139,6 +5530,13 @@ class WireAnswers:
                 self._retired += old_answer.hits
             self.entries[key] = answer
 
+    def forget(self, names: Container[bytes]) -> None:
+        """Forget the answers for questions of these names (wire, lower case); those being made are not kept."""
+        with self._lock:
+            self.generation += 1
+            for key in [key for key in self.entries if key[10 : key.index(0, 10) + 1] in names]:
+                self._retired += self.entries.pop(key).hits
+
     def clear(self) -> None:
         """Forget all answers: a new generation."""
         with self._lock:
@@ -5504,6 +5902,401 @@ def resolv_parse(data: bytes) -> list[UpstreamRule]:
 
 
 # ==============================================================================
+# 43 Leases
+#
+# Who has which IPv4 address until when: the table with its indexes, the names
+# of the leases, what changed (for the lease file and the script), and the text
+# of dnsmasq's lease file.  Times are seconds of the monotonic clock that the
+# caller brings; only the file speaks of the wall clock.
+#
+# Uses 10 12 20 21 23
+# ==============================================================================
+
+LEASE_FOR_EVER = 0xFFFFFFFF  # seconds in option 51; RFC 2131 s.3.3
+ETHERNET = 1  # ARP hardware type
+
+
+def hardware_format(hardware: bytes, htype: int = ETHERNET) -> str:
+    """Format a hardware address as the lease file does: the type in front unless it is Ethernet."""
+    text = hardware.hex(":")
+    return text if htype == ETHERNET and hardware else f"{htype:02x}-{text}"
+
+
+class Lease:
+    """One lease.  `expires` None: for ever; `length` in seconds as granted.
+
+    `name` is the bare name, `domain` (wire) what follows it in DNS; `fixed` when
+    the name comes from the configuration, so that nobody takes it over.  `known`
+    is what the script hears of the client's messages.
+    """
+
+    __slots__ = (
+        "address", "hardware", "htype", "client_id", "name", "domain", "fixed", "expires", "length", "interface",
+        "known", "override", "agent", "vendor_class", "line", "new", "changed", "former_name",
+    )  # fmt: skip
+
+    def __init__(self, address: int) -> None:
+        self.address = address
+        self.hardware = b""
+        self.htype = ETHERNET
+        self.client_id = b""
+        self.name = ""
+        self.domain = b""
+        self.fixed = False
+        self.expires: float | None = None
+        self.length = LEASE_FOR_EVER
+        self.interface = ""
+        self.known: dict[str, str] | None = None
+        self.override = 0
+        self.agent = b""
+        self.vendor_class = b""
+        self.line: bytes | None = None  # as it stands in the file; None when it changed
+        self.new = True
+        self.changed = False
+        self.former_name = ""
+
+    @property
+    def full_name(self) -> bytes:
+        """The name with its domain in wire form, b"" without a domain or name."""
+        return bytes((len(self.name),)) + self.name.encode() + self.domain if self.name and self.domain else b""
+
+    @property
+    def bare_name(self) -> bytes:
+        """The name alone in wire form, b"" without one."""
+        return bytes((len(self.name),)) + self.name.encode() + DNS_ROOT if self.name else b""
+
+    def left(self, now: float) -> int:
+        """Tell how many seconds are left, LEASE_FOR_EVER when it does not end."""
+        return LEASE_FOR_EVER if self.expires is None else max(int(self.expires - now + 0.99), 0)
+
+
+@record
+class LeaseEvent:
+    """What the script is to hear: action add, old or del; `former_name` when the lease lost that name."""
+
+    action: str
+    lease: Lease
+    name: str
+    former_name: str = ""
+    known: dict[str, str] | None = None
+
+
+class LeaseTable:
+    """All leases by address, client-id, hardware address and name; newest first in the file.
+
+    Whoever changes it, or asks for `text`, holds `lock` meanwhile.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.by_address: dict[int, Lease] = {}
+        self.other_lines: list[bytes] = []  # of the file, not ours to judge: DUID and IPv6 leases
+        self.serial = 0  # counts changes: what the file must have before an ACK leaves
+        self.extras = False  # leasequery: agent-info and vendorclass lines
+        self.fqdn = False  # dhcp-fqdn: the same name may stand in several domains
+        self._by_client: dict[bytes, Lease] = {}
+        self._by_hardware: dict[tuple[int, bytes], list[Lease]] = {}
+        self._by_name: dict[bytes, Lease] = {}
+        self._ends: list[tuple[float, int]] = []  # a heap; entries of renewed leases are stale
+        self._touched: dict[int, Lease] = {}
+        self._gone: list[Lease] = []
+        self.lock = threading.RLock()
+        self._offset = 0.0
+
+    def __len__(self) -> int:
+        return len(self.by_address)
+
+    def find(self, hardware: bytes, htype: int, client_id: bytes) -> Lease | None:
+        """Find a client's lease: by its client-id, else by its hardware address if one side has no client-id."""
+        if client_id:
+            lease = self._by_client.get(client_id)
+            if lease is not None:
+                return lease
+        for lease in self._by_hardware.get((htype, hardware), ()) if hardware else ():
+            if not client_id or not lease.client_id:
+                return lease
+        return None
+
+    def find_hardware(self, hardware: bytes, htype: int) -> list[Lease]:
+        """Find all leases of a hardware address."""
+        return list(self._by_hardware.get((htype, hardware), ()))
+
+    def holder(self, key: bytes) -> Lease | None:
+        """Find the lease that has the name `key` (wire, lower case; qualified with dhcp-fqdn)."""
+        return self._by_name.get(key)
+
+    def add(self, address: int) -> Lease | None:
+        """Make a lease for a free address; None when there are as many as may be."""
+        if len(self.by_address) >= self.limit:
+            return None
+        lease = self.by_address[address] = Lease(address)
+        self.touch(lease)
+        return lease
+
+    def remove(self, lease: Lease) -> None:
+        """End a lease."""
+        self.by_address.pop(lease.address, None)
+        self._unindex(lease)
+        self._drop_name(lease)
+        self._touched.pop(lease.address, None)
+        self._gone.append(lease)
+        self.serial += 1
+
+    def touch(self, lease: Lease) -> None:
+        """Note that the file no longer says what the lease is."""
+        lease.line = None
+        self.serial += 1
+        self._touched[lease.address] = lease
+
+    def change_all(self) -> None:
+        """Let the script hear of every lease, the newest first."""
+        for lease in reversed(list(self.by_address.values())):
+            self.change(lease)
+
+    def change(self, lease: Lease) -> None:
+        """Note a change that the script hears of."""
+        lease.changed = True
+        self.touch(lease)
+
+    def set_client(self, lease: Lease, hardware: bytes, htype: int, client_id: bytes) -> bool:
+        """Set who has the lease; tell whether the hardware address changed (an empty client-id keeps the old one)."""
+        client_id = client_id or lease.client_id
+        moved = (lease.hardware, lease.htype) != (hardware, htype)
+        if not moved and lease.client_id == client_id:
+            return False
+        self._unindex(lease)
+        lease.hardware, lease.htype, lease.client_id = hardware, htype, client_id
+        self._by_hardware.setdefault((htype, hardware), []).insert(0, lease)
+        if client_id:
+            self._by_client[client_id] = lease
+        self.touch(lease)
+        return moved
+
+    def _unindex(self, lease: Lease) -> None:
+        if lease.client_id and self._by_client.get(lease.client_id) is lease:
+            del self._by_client[lease.client_id]
+        same = self._by_hardware.get((lease.htype, lease.hardware), [])
+        if lease in same:
+            same.remove(lease)
+            if not same:
+                del self._by_hardware[(lease.htype, lease.hardware)]
+
+    def set_end(self, lease: Lease, length: int, now: float) -> None:
+        """Let the lease run `length` seconds from `now`."""
+        lease.length = length
+        lease.expires = None if length == LEASE_FOR_EVER else now + length
+        if lease.expires is not None:
+            heapq.heappush(self._ends, (lease.expires, lease.address))
+            if len(self._ends) > 4 * len(self.by_address) + 1024:
+                self._rebuild_ends()
+        self.touch(lease)
+
+    def _rebuild_ends(self) -> None:
+        self._ends = [(lease.expires, lease.address) for lease in self.by_address.values() if lease.expires is not None]
+        heapq.heapify(self._ends)
+
+    def expired(self, now: float) -> list[Lease]:
+        """Take out the leases whose time is over."""
+        out = []
+        while self._ends and self._ends[0][0] <= now:
+            expires, address = heapq.heappop(self._ends)
+            lease = self.by_address.get(address)
+            if lease is not None and lease.expires == expires:
+                self.remove(lease)
+                out.append(lease)
+        return out
+
+    def pass_time(self, seconds: float) -> None:
+        """Let all leases age by `seconds` that the monotonic clock did not count (the machine slept)."""
+        for lease in self.by_address.values():
+            if lease.expires is not None:
+                lease.expires -= seconds
+        self._rebuild_ends()
+
+    # -- names --
+
+    def name_key(self, lease: Lease) -> bytes:
+        """Give what two leases may not share: the bare name, or with dhcp-fqdn the whole one."""
+        return ((lease.full_name if self.fqdn else b"") or lease.bare_name).lower()
+
+    def set_name(self, lease: Lease, name: str, domain: bytes, fixed: bool) -> Lease | None:
+        """Give a lease its name ("" for none); tell which other lease lost it.
+
+        A name that another lease has from the configuration is only given away to
+        one that has it from there too; otherwise the lease stays without a name.
+        """
+        known = self._by_name.get(self.name_key(lease)) is lease
+        if name and known and lease.name.lower() == name.lower() and lease.domain == domain:
+            lease.fixed = lease.fixed or fixed
+            return None
+        if not name and not lease.name:
+            return None
+        former, had_key = lease.name, self.name_key(lease)
+        if had_key and self._by_name.get(had_key) is lease:
+            del self._by_name[had_key]
+        lease.name, lease.domain, lease.fixed = name, domain, fixed
+        loser = self._by_name.get(self.name_key(lease)) if name else None
+        if loser is not None and loser.fixed and not fixed:
+            lease.name, loser = "", None
+        elif loser is not None:
+            self.lose_name(loser)
+        if lease.name:
+            self._by_name[self.name_key(lease)] = lease
+        if lease.name.lower() != former.lower():
+            if former:
+                lease.former_name = lease.former_name or former
+            self.change(lease)
+        return loser
+
+    def forget_names(self) -> None:
+        """Let no name belong to a lease until `set_name` is called for each of them."""
+        self._by_name.clear()
+
+    def lose_name(self, lease: Lease) -> None:
+        """Take the name away from a lease."""
+        lease.former_name = lease.former_name or lease.name
+        self._drop_name(lease)
+        lease.name, lease.fixed = "", False
+        self.change(lease)
+
+    def _drop_name(self, lease: Lease) -> None:
+        key = self.name_key(lease)
+        if key and self._by_name.get(key) is lease:
+            del self._by_name[key]
+
+    # -- what changed --
+
+    def take_events(self) -> list[LeaseEvent]:
+        """Take what the script has to hear since the last time: ends, lost names, then new and changed leases."""
+        out = [LeaseEvent("del", lease, lease.name or lease.former_name) for lease in self._gone]
+        touched = sorted(self._touched.values(), key=lambda lease: not lease.new)
+        self._gone, self._touched = [], {}
+        out += [
+            LeaseEvent("old", lease, "", lease.former_name, lease.known)
+            for lease in touched
+            if lease.former_name and not lease.new
+        ]
+        for lease in touched:
+            if lease.new or lease.changed:
+                out.append(LeaseEvent("add" if lease.new else "old", lease, lease.name, known=lease.known))
+            lease.new = lease.changed = False
+            lease.former_name, lease.known = "", None
+        return out
+
+    # -- the file --
+
+    def text(self, offset: float) -> bytes:
+        """Write the lease file; `offset` is the wall clock less the monotonic clock, in seconds."""
+        leases = list(self.by_address.values())
+        leases.reverse()
+        if abs(offset - self._offset) > 0.5:  # the clock was set
+            self._offset = offset
+            for lease in leases:
+                lease.line = None
+        lines = [lease.line or self._line(lease) for lease in leases]
+        if self.extras:
+            for lease in leases:
+                for word, data in (("agent-info", lease.agent), ("vendorclass", lease.vendor_class)):
+                    if data:
+                        lines.append(f"{word} {ip4_format(lease.address)} {data.hex(':')}\n".encode())
+        return b"".join(lines + self.other_lines)
+
+    def _line(self, lease: Lease) -> bytes:
+        end = 0 if lease.expires is None else int(lease.expires + self._offset + 0.01)
+        line = (
+            f"{end} {hardware_format(lease.hardware, lease.htype)} {ip4_format(lease.address)} "
+            f"{lease.name or '*'} {lease.client_id.hex(':') or '*'}\n"
+        ).encode()
+        lease.line = line
+        return line
+
+    def read(self, text: bytes, wall: float, now: float) -> list[bytes]:
+        """Take the leases of a file that was read at `wall` seconds of its clock; give the lines that make no sense."""
+        bad, found, extras = [], [], []
+        for line in text.split(b"\n"):
+            fields = line.split()
+            if not fields:
+                continue
+            if fields[0] in (b"agent-info", b"vendorclass") and len(fields) == 3:
+                extras.append(fields)
+            elif _lease_is_other(fields):
+                self.other_lines.append(line + b"\n")
+            else:
+                lease = _lease_parse(fields, wall, now)
+                if lease is None or lease.address in self.by_address:
+                    bad.append(line)
+                else:
+                    self.by_address[lease.address] = lease
+                    found.append(lease)
+        self.by_address = {lease.address: lease for lease in reversed(found)}
+        for lease in reversed(found):
+            hardware, client_id = lease.hardware, lease.client_id
+            lease.hardware, lease.client_id = b"?", b""
+            self.set_client(lease, hardware, lease.htype, client_id)
+        self._rebuild_ends()
+        self._touched.clear()
+        for word, address, data in extras:
+            self._read_extra(word, address, data)
+        return bad
+
+    def _read_extra(self, word: bytes, address: bytes, data: bytes) -> None:
+        packed = address_parse(address.decode("latin-1"))
+        lease = self.by_address.get(ip4_number(packed)) if packed is not None else None
+        try:
+            octets = bytes.fromhex(data.decode("latin-1").replace(":", ""))
+        except ValueError:
+            return
+        if lease is not None:
+            setattr(lease, "agent" if word == b"agent-info" else "vendor_class", octets)
+
+
+def _lease_is_other(fields: list[bytes]) -> bool:
+    """Tell whether a line is the server's DUID or an IPv6 lease."""
+    if len(fields) == 2 and fields[0] == b"duid":
+        return True
+    if len(fields) != 5:
+        return False
+    packed = address_parse(fields[2].decode("latin-1"))
+    return packed is not None and len(packed) == 16
+
+
+_LEASE_HARDWARE = re.compile(r"(?:([0-9a-f]{2})-)?((?:[0-9a-f]{1,2}(?::[0-9a-f]{1,2}){0,15})?)\Z", re.I)
+
+
+def _lease_parse(fields: list[bytes], wall: float, now: float) -> Lease | None:
+    try:
+        end, hardware, address, name, client_id = (field.decode("ascii") for field in fields)
+        match = _LEASE_HARDWARE.match(hardware)
+        packed = address_parse(address)
+        if match is None or packed is None or not end.isdigit() or len(end) > 12:
+            return None
+        lease = Lease(ip4_number(packed))
+        lease.htype = int(match[1], 16) if match[1] else ETHERNET
+        lease.hardware = bytes(int(part, 16) for part in match[2].split(":")) if match[2] else b""
+        lease.client_id = b"" if client_id == "*" else bytes.fromhex(client_id.replace(":", ""))
+        lease.name = "" if name == "*" else name.partition(".")[0]
+        if len(lease.name) > DNS_LABEL_MAX:
+            return None
+        lease.new = False
+        if int(end):
+            lease.expires = now + int(end) - wall
+            lease.length = max(int(end) - int(wall), 0)
+        return lease
+    except ValueError:
+        return None
+
+
+def leases_reference_time(wall: float, written: float) -> float:
+    """Choose the time by which the ends in a lease file are to be read.
+
+    A router without a battery clock starts in 1970, and its file may come from
+    then or from the future: where either is implausible the moment when the file
+    was written counts, so that leases have left what they had then.
+    """
+    return written if wall < written or written < CLOCK_FLOOR <= wall else wall
+
+
+# ==============================================================================
 # 51 DNS answers
 #
 # From a query to an answer of our own, or to the group of servers that it has
@@ -5705,7 +6498,9 @@ class DnsAnswer:
             turn = self.state.local.turn(name.lower()) % len(records)
             records = [*records[turn:], *records[:turn]]
         for rr in records:
-            self.records.append((name, rr.rrtype, default if rr.ttl is None else rr.ttl, rr.rdata))
+            self.records.append((name, rr.rrtype, local_ttl(rr, default, self.now), rr.rdata))
+            if isinstance(rr, LeaseRecord):
+                self.lasting = False
         if self.state.log.queries:
             for rr in records:
                 for text in (
@@ -5961,7 +6756,7 @@ def _add_own(answer: DnsAnswer, name: bytes, key: bytes) -> bool:
         records = _localised(answer, records)
     made = not records
     if not records and rrtype == TYPE_MX and (config.selfmx or config.localmx):
-        hosts = [rr for rr in local.names.get(key, ()) if rr.rrtype in (TYPE_A, TYPE_AAAA)]
+        hosts = local.find(key, TYPE_A) or local.find(key, TYPE_AAAA)
         if hosts:
             target = name if config.selfmx else config.mx_target or answer.state.hostname
             records = [LocalRecord(TYPE_MX, b"\0\1" + target, None, "config")]
@@ -5984,7 +6779,7 @@ def _add_targets(answer: DnsAnswer, records: Sequence[LocalRecord]) -> None:
         target = rr.rdata[start:]
         for rrtype in (TYPE_A, TYPE_AAAA):
             for found in answer.state.local.find(target.lower(), rrtype):
-                ttl = answer.state.config.local_ttl if found.ttl is None else found.ttl
+                ttl = local_ttl(found, answer.state.config.local_ttl, answer.now)
                 answer.additional.append((target, rrtype, ttl, found.rdata))
 
 
@@ -6014,7 +6809,9 @@ def _add_pointer(answer: DnsAnswer, name: bytes, key: bytes, records: list[Local
         return False
     default = answer.state.config.local_ttl
     for rr in records:
-        answer.records.append((name, rr.rrtype, default if rr.ttl is None else rr.ttl, rr.rdata))
+        answer.records.append((name, rr.rrtype, local_ttl(rr, default, answer.now), rr.rdata))
+        if isinstance(rr, LeaseRecord):
+            answer.lasting = False
         if answer.state.log.queries:
             if found is not None and address is not None:
                 answer.texts.append(f"{rr.source} {address_format(address)} is {dns_name_log(rr.rdata)}")
@@ -6389,7 +7186,7 @@ def _answer_transfer(answer: DnsAnswer) -> bool:
     answer.ra, answer.lasting, answer.outcome = False, False, "reply"
     _authority_apex(answer, zone, zone.domain)
     local = answer.state.local
-    for key in dict.fromkeys([*local.names, *local.interface_names]):
+    for key in dict.fromkeys([*local.names, *local.interface_names, *local.lease_names]):
         if dns_name_under(key, zone.domain.lower()):
             records = _zone_records(answer, zone, key, TYPE_ANY, True)
             _authority_add(answer, key, [rr for rr in records if rr.rrtype != TYPE_CNAME])
@@ -6921,12 +7718,1911 @@ def dns_review(
 
 
 # ==============================================================================
+# 54 DHCP selection
+#
+# Which tags a client has, which dhcp-host is meant for it, which ranges there
+# are on its network, and which address it gets.
+#
+# Uses 10 11 21 23 30 40 43
+# ==============================================================================
+
+
+def tags_match(conditions: Iterable[str], tags: Container[str]) -> bool:
+    """Tell whether every condition holds: the tag is set, or with `!` it is not."""
+    for condition in conditions:
+        if (condition[1:] in tags) if condition[0] == "!" else (condition not in tags):
+            return False
+    return True
+
+
+def tags_match_any(rules: Iterable[tuple[str, ...]], tags: Container[str]) -> bool:
+    """Tell whether one of several sets of conditions holds; an empty set always does."""
+    return any(tags_match(conditions, tags) for conditions in rules)
+
+
+def tags_expand(rules: Sequence[TagIf], tags: Iterable[str]) -> dict[str, None]:
+    """Add what tag-if sets, in the order of the configuration; a condition may end in `*`."""
+    out = dict.fromkeys(tags)
+    for rule in rules:
+        if all(_condition_holds(condition, out) for condition in rule.tags):
+            out.update(dict.fromkeys(rule.set_tags))
+    return out
+
+
+def _condition_holds(condition: str, tags: dict[str, None]) -> bool:
+    name = condition.removeprefix("!")
+    found = any(tag.startswith(name[:-1]) for tag in tags) if name[-1] == "*" else name in tags
+    return found != (condition[0] == "!")
+
+
+def hardware_matches(pattern: HardwareAddress, hardware: bytes, htype: int) -> bool:
+    """Tell whether a hardware address fits a pattern; the default type is Ethernet."""
+    octets = pattern.octets
+    return (
+        len(octets) == len(hardware)
+        and (pattern.kind or ETHERNET) == htype
+        and all(want is None or want == got for want, got in zip(octets, hardware, strict=True))
+    )
+
+
+class DhcpHosts:
+    """Every dhcp-host, from whatever file, found by what a client says of itself; the latest line comes first."""
+
+    def __init__(self, hosts: Sequence[DhcpHost]) -> None:
+        self.hosts = hosts
+        self.by_address: dict[int, DhcpHost] = {}
+        self._by_client: dict[bytes, list[DhcpHost]] = {}
+        self._by_hardware: dict[bytes, list[tuple[HardwareAddress, DhcpHost]]] = {}
+        self._by_name: dict[str, list[DhcpHost]] = {}
+        self._wild: list[tuple[int, HardwareAddress, DhcpHost]] = []
+        for host in reversed(hosts):
+            self._add(host)
+        self._wild.sort(key=lambda row: row[0])
+
+    def _add(self, host: DhcpHost) -> None:
+        if host.ipv4 is not None:
+            self.by_address.setdefault(ip4_number(host.ipv4), host)
+        if host.client_id is not None:
+            self._by_client.setdefault(host.client_id, []).append(host)
+        for hardware in host.hardware:
+            stars = hardware.octets.count(None)
+            if stars:
+                self._wild.append((stars, hardware, host))
+            else:
+                octets = bytes(octet for octet in hardware.octets if octet is not None)
+                self._by_hardware.setdefault(octets, []).append((hardware, host))
+        if host.name:
+            self._by_name.setdefault(host.name.lower(), []).append(host)
+
+    def find(
+        self, network: DhcpNetwork | None, client_id: bytes, hardware: bytes, htype: int, tags: Container[str],
+        name: str = "",
+    ) -> DhcpHost | None:  # fmt: skip
+        """Find a client's entry, those with fitting tags first; with `network` its address must belong there."""
+        for tagged in (True, False):
+            for host in self._candidates(client_id, hardware, htype, name):
+                if host.tags if tagged else True:
+                    here = network is None or host.ipv4 is None or network.holds(ip4_number(host.ipv4))
+                    if here and tags_match(host.tags, tags):
+                        return host
+        return None
+
+    def _candidates(self, client_id: bytes, hardware: bytes, htype: int, name: str) -> Iterator[DhcpHost]:
+        if client_id:
+            yield from self._by_client.get(client_id, ())
+            if client_id[0] == 0 and len(client_id) > 1:  # dhcpcd puts a zero before a text
+                yield from self._by_client.get(client_id[1:], ())
+        for pattern, host in self._by_hardware.get(hardware, ()) if hardware else ():
+            if (pattern.kind or ETHERNET) == htype:
+                yield host
+        if name:
+            yield from self._by_name.get(name.lower(), ())
+        for _, pattern, host in self._wild if hardware else ():
+            if hardware_matches(pattern, hardware, htype):
+                yield host
+
+
+def host_has_hardware(host: DhcpHost, hardware: bytes, htype: int) -> bool:
+    """Tell whether a hardware address is one of a dhcp-host's."""
+    return any(hardware_matches(pattern, hardware, htype) for pattern in host.hardware)
+
+
+# --- networks ---
+
+
+class DhcpContext:
+    """A dhcp-range as it stands on a network: `local` is our address there, `router` the default for option 3.
+
+    Addresses are numbers; `router` 0: none is known.
+    """
+
+    __slots__ = ("rule", "first", "last", "mask", "broadcast", "local", "router", "lease", "static", "proxy")
+
+    def __init__(self, rule: DhcpRange, mask: int, local: int, router: int) -> None:
+        self.rule = rule
+        self.first, self.last = ip4_number(rule.first), ip4_number(rule.last)
+        self.mask = mask
+        self.broadcast = ip4_number(rule.broadcast) if rule.broadcast else self.first & mask | ~mask & 0xFFFFFFFF
+        self.local = local
+        self.router = router
+        self.lease = DHCP_LEASE_DEFAULT if rule.lease is None else LEASE_FOR_EVER if rule.lease < 0 else rule.lease
+        self.static = "static" in rule.modes
+        self.proxy = "proxy" in rule.modes
+
+    def holds(self, address: int) -> bool:
+        """Tell whether an address belongs to the network of this range."""
+        return (address ^ self.first) & self.mask == 0
+
+
+def _class_mask(address: int) -> int:
+    """Guess a mask by the address' class, for networks that only a relay sees (RFC 791 s.3.2)."""
+    return 0xFF000000 if address < 1 << 31 else 0xFFFF0000 if address < 3 << 30 else 0xFFFFFF00
+
+
+def _prefix_mask(prefix: int) -> int:
+    return (0xFFFFFFFF << (32 - prefix)) & 0xFFFFFFFF
+
+
+class DhcpNetwork:
+    """The ranges that serve one arrival: an interface, or the network of a relay."""
+
+    __slots__ = ("contexts", "name", "local")
+
+    def __init__(self, contexts: Sequence[DhcpContext], name: str, local: int) -> None:
+        self.contexts = tuple(contexts)
+        self.name = name
+        self.local = local  # an address of ours, for replies that no range fits
+
+    def holds(self, address: int) -> bool:
+        """Tell whether an address belongs to one of the networks."""
+        return any(context.holds(address) for context in self.contexts)
+
+    def is_ours(self, address: int) -> bool:
+        """Tell whether an address is the server's or the relay's."""
+        return any(address in (context.router, context.local) for context in self.contexts)
+
+    def available(self, address: int, tags: Container[str]) -> DhcpContext | None:
+        """Find the range that an address may be given from."""
+        if self.is_ours(address):
+            return None
+        for context in self.contexts:
+            if (
+                context.first <= address <= context.last
+                and not (context.static or context.proxy)
+                and tags_match(context.rule.tags, tags)
+            ):
+                return context
+        return None
+
+    def narrow(self, address: int, tags: Container[str]) -> DhcpContext | None:
+        """Find the range that speaks for an address: one that has it, else a static one, else any on its network."""
+        context = self.available(address, tags)
+        if context is None:
+            near = [
+                context
+                for context in self.contexts
+                if context.holds(address) and not context.proxy and tags_match(context.rule.tags, tags)
+            ]
+            return next(iter([context for context in near if context.static] + near), None)
+        return context
+
+
+def network_find(
+    ranges: Sequence[DhcpRange], interfaces: Sequence[InterfaceAddress], shared: Sequence[SharedNetwork],
+    interface: str,
+) -> DhcpNetwork:  # fmt: skip
+    """Find the ranges on the networks of an interface's addresses, in the order of the configuration."""
+    own = [at for at in interfaces if at.interface == interface and len(at.address) == 4]
+    contexts = []
+    for rule in ranges:
+        first, last = ip4_number(rule.first), ip4_number(rule.last)
+        for at in own:
+            address, mask = ip4_number(at.address), _prefix_mask(at.prefix)
+            mask = ip4_number(rule.mask) if rule.mask is not None else mask
+            if not (address ^ first) & mask and not (address ^ last) & mask:
+                contexts.append(DhcpContext(rule, mask, address, address))
+                break
+        else:
+            context = _shared_context(rule, own, shared, interface)
+            if context is not None:
+                contexts.append(context)
+    return DhcpNetwork(contexts, interface, ip4_number(own[0].address) if own else 0)
+
+
+def _shared_context(
+    rule: DhcpRange, own: Sequence[InterfaceAddress], shared: Sequence[SharedNetwork], interface: str
+) -> DhcpContext | None:
+    """Make a range of another network one of this interface (shared-network); it has no default router."""
+    if rule.mask is None:
+        return None
+    for share in shared:
+        at = next((at for at in own if share.interface == interface or share.address == at.address), None)
+        if at is not None:
+            context = DhcpContext(rule, ip4_number(rule.mask), ip4_number(at.address), 0)
+            if context.holds(ip4_number(share.shared)):
+                return context
+    return None
+
+
+def network_of(
+    ranges: Sequence[DhcpRange], interfaces: Sequence[InterfaceAddress], shared: Sequence[SharedNetwork], address: int,
+    arrival: DhcpNetwork, relay: int, relays: dict[bytes, int],
+) -> DhcpNetwork:  # fmt: skip
+    """Find the ranges on the network of `address`: a relay's, a selected subnet, or where a client says it is.
+
+    `relay` is the present relay (0: none), `relays` remembers the first one of each
+    range, so that a client that renews without it keeps its router.
+    """
+    contexts = []
+    here = {context.rule.first: context for context in arrival.contexts}
+    for rule in ranges:
+        mask = _mask_of(rule, interfaces)
+        first, last = ip4_number(rule.first), ip4_number(rule.last)
+        if not (address ^ first) & mask and not (address ^ last) & mask:
+            if rule.first in here:
+                contexts.append(here[rule.first])
+                continue
+            own = next(
+                (ip4_number(at.address) for at in interfaces if address_in(rule.first, at.address, at.prefix)), 0
+            )
+            if relay:
+                relays.setdefault(rule.first, own or relay)
+            router = own or relays.get(rule.first, 0)
+            contexts.append(DhcpContext(rule, mask, arrival.local if relay or not own else own, router))
+        elif rule.mask is not None and _is_shared(rule, mask, shared, address):
+            contexts.append(DhcpContext(rule, mask, arrival.local, 0))
+    return DhcpNetwork(contexts, arrival.name, arrival.local)
+
+
+def _is_shared(rule: DhcpRange, mask: int, shared: Sequence[SharedNetwork], address: int) -> bool:
+    return any(
+        share.address is not None
+        and ip4_number(share.address) == address
+        and not (ip4_number(share.shared) ^ ip4_number(rule.first)) & mask
+        for share in shared
+    )
+
+
+def _mask_of(rule: DhcpRange, interfaces: Sequence[InterfaceAddress]) -> int:
+    """Give a range's mask: its own, that of an interface there, or a guess by class."""
+    if rule.mask is not None:
+        return ip4_number(rule.mask)
+    for at in interfaces:
+        if len(at.address) == 4 and address_in(rule.first, at.address, at.prefix):
+            return _prefix_mask(at.prefix)
+    return _class_mask(ip4_number(rule.first))
+
+
+# --- addresses ---
+
+
+def address_hash(identity: bytes) -> int:
+    """Hash a hardware address (or client-id): the SDBM function in 32 bits, by which dnsmasq spreads clients too."""
+    value = 0
+    for octet in identity:
+        value = (octet + (value << 6) + (value << 16) - value) & 0xFFFFFFFF
+    return value
+
+
+class DhcpPool:
+    """What is known beside leases: offers under way, declined addresses, answers to pings, counters, relays."""
+
+    def __init__(self) -> None:
+        self.relays: dict[bytes, int] = {}  # the relay that a range was first reached by: its clients' router
+        self.epochs: dict[bytes, int] = {}  # of a range, by its first address: moves its clients on
+        self.offers: dict[int, tuple[bytes, float]] = {}  # to whom an address is offered, until when
+        self.declined: dict[int, float] = {}  # reserved addresses that a client declined, until when
+        self.pinged: dict[int, tuple[bool, float]] = {}  # whether somebody answered, until when that counts
+
+    def offer(self, address: int, identity: bytes, now: float) -> None:
+        """Note an offer; a flood of clients that never come back costs bounded memory."""
+        if len(self.offers) >= DHCP_OFFERS_MAX:
+            for old in list(itertools.islice(self.offers, DHCP_OFFERS_MAX // 10)):
+                del self.offers[old]
+        self.offers.pop(address, None)
+        self.offers[address] = (identity, now + DHCP_OFFER_SECONDS)
+
+    def offered(self, address: int, identity: bytes, now: float) -> bool:
+        """Tell whether an address is on offer to somebody else."""
+        offer = self.offers.get(address)
+        return offer is not None and offer[0] != identity and offer[1] > now
+
+    def bump(self, context: DhcpContext) -> None:
+        """Let the clients of a range get other addresses than they would."""
+        self.epochs[context.rule.first] = self.epochs.get(context.rule.first, 0) + 1
+
+    def decline(self, address: int, now: float) -> None:
+        """Put a reserved address aside for a while."""
+        if len(self.declined) >= DHCP_OFFERS_MAX:
+            self.declined = {at: until for at, until in self.declined.items() if until > now}
+        if len(self.declined) < DHCP_OFFERS_MAX:
+            self.declined[address] = now + DHCP_DECLINE_SECONDS
+
+    def was_declined(self, address: int, now: float) -> bool:
+        """Tell whether a reserved address is put aside."""
+        until = self.declined.get(address)
+        if until is not None and until <= now:
+            del self.declined[address]
+        return until is not None and until > now
+
+    def ping_result(self, address: int, alive: bool, now: float) -> None:
+        """Note what a ping brought."""
+        if len(self.pinged) >= DHCP_OFFERS_MAX:
+            self.pinged.clear()
+        self.pinged[address] = (alive, now + DHCP_PING_CACHE)
+
+    def ping_known(self, address: int, now: float) -> bool | None:
+        """Tell whether somebody has the address, as far as a recent ping says; None: ask the network."""
+        result = self.pinged.get(address)
+        return result[0] if result is not None and result[1] > now else None
+
+
+class DhcpPing(PydnsmasqError):
+    """An address has to be pinged before the choice can go on; the caller brings the result to the pool."""
+
+    def __init__(self, address: int) -> None:
+        super().__init__(ip4_format(address))
+        self.address = address
+
+
+class DhcpChooser:
+    """Choose addresses for one client: what is free, in which order it is tried."""
+
+    def __init__(
+        self, network: DhcpNetwork, leases: LeaseTable, hosts: DhcpHosts, pool: DhcpPool, identity: bytes, now: float,
+        ping: bool,
+    ) -> None:  # fmt: skip
+        self._network = network
+        self._leases = leases
+        self._hosts = hosts
+        self._pool = pool
+        self._identity = identity
+        self._now = now
+        self._ping = ping
+
+    def free(self, address: int) -> bool:
+        """Tell whether nobody has or is promised an address; DhcpPing when only the network knows."""
+        if address in self._leases.by_address or address in self._hosts.by_address or self._network.is_ours(address):
+            return False
+        return not self._ping or not self._answers(address)
+
+    def _answers(self, address: int) -> bool:
+        known = self._pool.ping_known(address, self._now)
+        if known is None:
+            raise DhcpPing(address)
+        return known
+
+    def choose(self, tags: Container[str], sequential: bool) -> int | None:
+        """Choose a free address: ranges whose tags fit first, then those without tags; None when all are full."""
+        contexts = [context for context in self._network.contexts if not (context.static or context.proxy)]
+        # One after the other, a client would be offered what the one before was: that only when nothing else is left.
+        for promised in (False, True) if sequential else (True,):
+            for tagged in (True, False):
+                for context in contexts:
+                    if bool(context.rule.tags) == tagged and tags_match(context.rule.tags, tags):
+                        found = self._search(context, sequential, promised)
+                        if found is not None:
+                            return found
+        return None
+
+    def _search(self, context: DhcpContext, sequential: bool, promised: bool) -> int | None:
+        size = context.last - context.first + 1
+        start = self._start(context, sequential, size)
+        leased, reserved, pool = self._leases.by_address, self._hosts.by_address, self._pool
+        for step in range(size):
+            address = context.first + (start + step) % size
+            if address in leased or address in reserved or self._network.is_ours(address):
+                continue
+            if address >= 3 << 30 and address & 255 in (0, 255):  # class C: some clients cannot use these
+                continue
+            if not promised and pool.offered(address, self._identity, self._now):
+                continue
+            if not self._ping or not self._answers(address):
+                return address
+            if not sequential:
+                pool.bump(context)
+        return None
+
+    def _start(self, context: DhcpContext, sequential: bool, size: int) -> int:
+        if not sequential:
+            return (address_hash(self._identity) + self._pool.epochs.get(context.rule.first, 0)) % size
+        highest = max((at for at in self._leases.by_address if context.first <= at <= context.last), default=None)
+        return 0 if highest is None else (highest - context.first + 1) % size
+
+
+# ==============================================================================
+# 55 DHCPv4 options
+#
+# What goes into a reply: which dhcp-option lines count for a client's tags, the
+# defaults beside them, the boot fields, the wrapped options; and how options
+# look in the log.  RFC 2132, RFC 3925, RFC 4702.
+#
+# Uses 12 15 20 23 30 43 54
+# ==============================================================================
+
+_DEFAULTED = frozenset((OPT_NETMASK, OPT_BROADCAST, OPT_ROUTER, OPT_DNS, OPT_DOMAIN, OPT_HOSTNAME))
+# dhcp-option lines that set something else than an option of the reply, or that are not the user's to set.
+_NEVER_SENT = frozenset(
+    (
+        OPT_PAD, OPT_OVERLOAD, OPT_MAX_SIZE, OPT_LEASE, OPT_TYPE, OPT_SERVER_ID, OPT_T1, OPT_T2, OPT_FQDN, OPT_END,
+    )
+)  # fmt: skip
+
+
+@record
+class Dhcp4Plan:
+    """The option lines that count for a set of tags: plain ones by number, wrapped ones by wrapper, last line first."""
+
+    plain: dict[int, DhcpOptionRule]
+    enterprises: dict[int, list[DhcpOptionRule]]
+    encaps: dict[int, list[DhcpOptionRule]]
+    vendors: list[DhcpOptionRule]
+    boot: DhcpBoot | None
+
+
+def dhcp4_plan(
+    rules: Sequence[DhcpOptionRule], boots: Sequence[DhcpBoot], own: Container[str], all_tags: Container[str]
+) -> Dhcp4Plan:
+    """Choose option lines: tags without the range's first, then with it, then untagged lines; the last line wins.
+
+    `own` are the client's tags, `all_tags` those and the range's.
+    """
+    plain: dict[int, DhcpOptionRule] = {}
+    latest_first = [rule for rule in reversed(rules) if rule.family == 4 and not rule.pxe]
+    for tagged, tags in ((True, own), (True, all_tags), (False, all_tags)):
+        for rule in latest_first:
+            if bool(rule.tags) == tagged and not _wrapped(rule) and tags_match(rule.tags, tags):
+                plain.setdefault(rule.number, rule)
+    order = {id(rule): at for at, rule in enumerate(latest_first)}
+    plan = Dhcp4Plan(dict(sorted(plain.items(), key=lambda item: order[id(item[1])])), {}, {}, [], None)
+    for rule in latest_first:
+        if _wrapped(rule) and tags_match(rule.tags, all_tags):
+            if rule.enterprise:
+                plan.enterprises.setdefault(rule.enterprise, []).append(rule)
+            elif rule.encap:
+                plan.encaps.setdefault(rule.encap, []).append(rule)
+            else:
+                plan.vendors.append(rule)
+    fit = [boot for boot in boots if tags_match(boot.tags, all_tags)]
+    if fit:  # a line with tags is meant more than one without, a later one more than an earlier one
+        plan.boot = max(enumerate(fit), key=lambda item: (bool(item[1].tags), item[0]))[1]
+    return plan
+
+
+def _wrapped(rule: DhcpOptionRule) -> bool:
+    return bool(rule.encap or rule.enterprise or rule.vendor is not None)
+
+
+def option_data(rule: DhcpOptionRule, local: int) -> bytes:
+    """Give an option line's data with the server's address put in."""
+    data = rule.data
+    for at in rule.own:
+        data = data[:at] + local.to_bytes(4, "big") + data[at + 4 :]
+    return data
+
+
+class Dhcp4Writer:
+    """Write the options of one reply, behind those that its message type begins with.
+
+    `wanted` are the options that the client asks for, None when it sent no list.
+    """
+
+    def __init__(
+        self, reply: Dhcp4Reply, plan: Dhcp4Plan, context: DhcpContext | None, local: int,
+        wanted: frozenset[int] | None, terminate: bool,
+    ) -> None:  # fmt: skip
+        self.reply = reply
+        self.plan = plan
+        self.context = context
+        self.local = local
+        self.wanted = wanted
+        self.terminate = terminate  # the client ends its texts with NUL, so do we
+        self.problems: list[str] = []  # for the log
+
+    def asked(self, number: int) -> bool:
+        """Tell whether the client wants an option."""
+        return self.wanted is None or number in self.wanted
+
+    def put(self, number: int, data: bytes) -> None:
+        """Add an option."""
+        self.reply.options.append((number, data))
+
+    def put_text(self, number: int, text: bytes) -> None:
+        """Add an option with a text."""
+        self.put(number, text + b"\0" if self.terminate else text)
+
+    def boot(self, find: Callable[[str], int], override: bool) -> None:
+        """Fill in the boot file and server: fields of the header, or options where the client asks for these."""
+        reply, plan, boot = self.reply, self.plan, self.plan.boot
+        reply.siaddr = self.local
+        if boot is not None:
+            self._boot_text(OPT_SNAME, boot.server_name, override)
+            self._boot_text(OPT_FILE, boot.file, override)
+            if boot.server is not None:
+                reply.siaddr = ip4_number(boot.server)
+            elif boot.server_host:
+                reply.siaddr = find(boot.server_host)
+                if not reply.siaddr:
+                    self.problems.append(f"No IPv4 address found for {boot.server_host}")
+            return
+        for number, size in ((OPT_FILE, 128), (OPT_SNAME, 64)):
+            rule = plan.plain.get(number)
+            if rule is not None and not rule.force and (self.wanted is None or number not in self.wanted):
+                field = rule.data[: size - 1]
+                if number == OPT_FILE:
+                    reply.file = field
+                else:
+                    reply.sname = field
+        server = plan.plain.get(OPT_NEXT_SERVER)
+        if server is not None and len(server.data) >= 4:
+            reply.siaddr = ip4_number(option_data(server, self.local)[:4])
+
+    def _boot_text(self, number: int, text: str, override: bool) -> None:
+        raw = text.encode("utf-8", "surrogateescape")
+        if not raw:
+            return
+        if override and self.wanted is not None and number in self.wanted:
+            self.put(number, raw + b"\0")
+        elif number == OPT_FILE:
+            self.reply.file = raw[:127]
+        else:
+            self.reply.sname = raw[:63]
+
+    def defaults(self, domain: bytes, hostname: str, dns: bool) -> None:
+        """Add what clients get unless dhcp-option says otherwise: mask, broadcast, router, DNS server, names."""
+        plain, context = self.plan.plain, self.context
+        if context is not None:
+            if OPT_NETMASK not in plain:
+                self.put(OPT_NETMASK, context.mask.to_bytes(4, "big"))
+            if OPT_BROADCAST not in plain and context.broadcast:
+                self.put(OPT_BROADCAST, context.broadcast.to_bytes(4, "big"))
+            if OPT_ROUTER not in plain and context.router and self.asked(OPT_ROUTER):
+                self.put(OPT_ROUTER, context.router.to_bytes(4, "big"))
+            if OPT_DNS not in plain and dns and self.asked(OPT_DNS):
+                self.put(OPT_DNS, self.local.to_bytes(4, "big"))
+        if OPT_DOMAIN not in plain and domain and self.asked(OPT_DOMAIN):
+            self.put_text(OPT_DOMAIN, dns_name_text(domain))
+        if OPT_HOSTNAME not in plain and hostname and self.asked(OPT_HOSTNAME):
+            self.put_text(OPT_HOSTNAME, hostname.encode())
+
+    def configured(self) -> None:
+        """Add the plain option lines."""
+        done = (OPT_FILE if self.reply.file else 0, OPT_SNAME if self.reply.sname else 0)
+        for number, rule in self.plan.plain.items():
+            if number in _NEVER_SENT or number in done or not (rule.force or self.asked(number)):
+                continue
+            data = option_data(rule, self.local)
+            if not data and number in _DEFAULTED:
+                continue
+            if number in (OPT_SNAME, OPT_FILE) or (self.terminate and rule.kind == "text"):
+                data = data[:254] + b"\0"
+            self.put(number, data)
+
+    def wrapped(self, vendor_class: bytes) -> None:
+        """Add options within options: 125 for each enterprise, encap:, then vendor: for the client's class."""
+        for enterprise, rules in self.plan.enterprises.items():
+            if self.asked(OPT_VI_INFO) or any(rule.force for rule in rules):
+                inside = b"".join(self._inner(rules))
+                if len(inside) > 250:
+                    self.problems.append(
+                        f"cannot send RFC3925 option: too many options for enterprise number {enterprise}"
+                    )
+                else:
+                    self.put(OPT_VI_INFO, enterprise.to_bytes(4, "big") + bytes((len(inside),)) + inside)
+        for number, rules in self.plan.encaps.items():
+            if self.asked(number) or any(rule.force for rule in rules):
+                self._put_inner(number, rules)
+        rules = [
+            rule
+            for rule in self.plan.vendors
+            if rule.vendor is not None and vendor_class and rule.vendor in vendor_class
+        ]
+        if rules and (self.asked(OPT_VENDOR) or any(rule.force for rule in rules)):
+            self._put_inner(OPT_VENDOR, rules)
+            self.put(OPT_VENDOR_CLASS, vendor_class)
+
+    def _inner(self, rules: Iterable[DhcpOptionRule]) -> list[bytes]:
+        out = []
+        for rule in rules:
+            data = option_data(rule, self.local)
+            out.append(bytes((rule.number, len(data))) + data)
+        return out
+
+    def _put_inner(self, number: int, rules: Iterable[DhcpOptionRule]) -> None:
+        """Add suboptions with an end mark; where they are too many, several options, none of them cut."""
+        piece = b""
+        for inner in [*self._inner(rules), b"\xff"]:
+            if len(piece) + len(inner) > 255:
+                self.put(number, piece)
+                piece = b""
+            piece += inner
+        self.put(number, piece)
+
+
+def fqdn_pack(flags: int, name: bytes) -> bytes:
+    """Pack option 81 in the form that the client used; `name` is wire format (RFC 4702 s.2)."""
+    return bytes((flags, 255, 255)) + (
+        name if flags & FQDN_WIRE else dns_name_text(name.removesuffix(DNS_ROOT) + DNS_ROOT)
+    )
+
+
+# --- the log ---
+
+_SHOWN_DECIMAL = frozenset((OPT_TYPE, 23, 24, 35, 38, 108))  # besides numbers of 16 bits
+
+
+def option_log(number: int, data: bytes) -> str:
+    """Format an option for log-dhcp."""
+    row = DHCP4_OPTIONS.get(number)
+    name = row.name if row is not None and number != OPT_END else ""
+    kind = row.kind if row is not None else "raw"
+    return f"sent size:{len(data):3d} option:{number:3d} {name}  {_option_value_log(number, kind, data)}"
+
+
+def _option_value_log(number: int, kind: str, data: bytes) -> str:
+    if kind == "addr" and len(data) % 4 == 0:
+        return ", ".join(ip4_format(int.from_bytes(data[at : at + 4], "big")) for at in range(0, len(data), 4))
+    if kind == "text":
+        return "".join(chr(octet) for octet in data if 0x20 <= octet < 0x7F)
+    if kind == "time" and len(data) == 4:
+        seconds = int.from_bytes(data, "big")
+        return "infinite" if seconds == LEASE_FOR_EVER else duration_format(seconds)
+    if number in _SHOWN_DECIMAL or kind == "u16":
+        return str(int.from_bytes(data, "big"))
+    return data[:14].hex(":") + ("..." if len(data) > 14 else "")
+
+
+def options_names_log(numbers: bytes) -> list[str]:
+    """Format a list of requested options, in lines of about forty characters."""
+    lines, line = [], ""
+    for at, number in enumerate(numbers):
+        row = DHCP4_OPTIONS.get(number)
+        text = f"{number}:{row.name}" if row is not None and number != OPT_END else str(number)
+        if at < len(numbers) - 1:
+            text += ", "
+        line += text
+        if len(line) > 40:
+            lines.append(line)
+            line = ""
+    return [*lines, line] if line else lines
+
+
+# ==============================================================================
+# 56 DHCPv4 exchanges
+#
+# What there is to know about one message: the network that it came from, who the
+# client is, its tags, its lease and its name.  RFC 1542, RFC 2131, RFC 3004,
+# RFC 3011, RFC 3046, RFC 3527, RFC 3925, RFC 4702, RFC 5107.
+#
+# Uses 10 12 13 15 20 21 23 30 40 43 54 55
+# ==============================================================================
+
+TAG_DHCP = "dhcp"  # of the log
+_HOST_LABEL_ASKED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
+TR069 = 3561  # enterprise number of the Broadband Forum
+
+
+class DhcpState:
+    """What DHCP decisions need of configuration and surroundings; built aside and swapped in as one.
+
+    `find_host` resolves a name from local data, `name_of` gives the local name
+    of an address (wire, b""), `domain_of` its domain (wire, b"").
+    """
+
+    def __init__(
+        self, config: Config, hosts: DhcpHosts, options: Sequence[DhcpOptionRule],
+        interfaces: Sequence[InterfaceAddress], local: LocalData, domain_of: Callable[[bytes], bytes], log: Log,
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.hosts = hosts
+        self.options = options
+        self.ranges = [rule for rule in config.dhcp_range if len(rule.first) == 4]
+        self.interfaces = interfaces
+        self.local = local
+        self.log = log
+        self.dns = config.port == DNS_PORT
+        self._networks: dict[str, DhcpNetwork] = {}
+        self.quiet = config.quiet_dhcp and not config.log_dhcp
+        self.aliases: dict[str, str] = {
+            alias: bridge.interface for bridge in config.bridge_interface for alias in bridge.aliases
+        }
+        self.own = {ip4_number(at.address) for at in interfaces if len(at.address) == 4}
+        self.server_ids = {
+            context.local for name in {at.interface for at in interfaces} for context in self.network(name).contexts
+        }
+        self._domain_of = domain_of
+        self._plans: dict[tuple[str, ...], Dhcp4Plan] = {}
+
+    def main_interface(self, interface: str) -> str:
+        """Give the interface that an arrival counts for (bridge-interface)."""
+        for alias, main in self.aliases.items():
+            if name_matches(alias, interface):
+                return main
+        return interface
+
+    def network(self, interface: str) -> DhcpNetwork:
+        """Give the ranges of an interface."""
+        found = self._networks.get(interface)
+        if found is None:
+            found = self._networks[interface] = network_find(
+                self.ranges, self.interfaces, self.config.shared_network, interface
+            )
+        return found
+
+    def network_of(self, address: int, arrival: DhcpNetwork, relay: int, relays: dict[bytes, int]) -> DhcpNetwork:
+        """Give the ranges on the network of an address that is not the arrival interface's."""
+        shared = self.config.shared_network
+        return network_of(self.ranges, self.interfaces, shared, address, arrival, relay, relays)
+
+    def plan(self, own: dict[str, None], all_tags: dict[str, None]) -> Dhcp4Plan:
+        """Give the option lines for a set of tags; remembered, for clients are much alike."""
+        key = (*own, "", *all_tags)
+        found = self._plans.get(key)
+        if found is None:
+            if len(self._plans) >= DHCP_PLANS_MAX:
+                self._plans.clear()
+            found = self._plans[key] = dhcp4_plan(self.options, self.config.dhcp_boot, own, all_tags)
+        return found
+
+    def domain_of(self, address: int) -> bytes:
+        """Give the domain of an address in wire form."""
+        return self._domain_of(address.to_bytes(4, "big"))
+
+    def name_of(self, address: int) -> str:
+        """Give the bare name that hosts data has for an address, "" when its domain is not that of the address."""
+        record_ = self.local.reverse.get(address.to_bytes(4, "big")) if self.config.port else None
+        if record_ is None or not record_.rdata[0]:
+            return ""
+        size = 1 + record_.rdata[0]
+        label, domain = record_.rdata[1:size], record_.rdata[size:]
+        if domain != DNS_ROOT and domain.lower() != self.domain_of(address).lower():
+            return ""
+        text = label.decode("latin-1")
+        return text if _HOST_LABEL_ASKED.match(text) else ""
+
+    def address_of(self, name: str) -> int:
+        """Find the IPv4 address of a name in hosts data, 0 when there is none."""
+        try:
+            records = self.local.find(dns_name_parse(name).lower(), TYPE_A)
+        except ValueError:
+            return 0
+        return ip4_number(records[0].rdata) if records else 0
+
+
+def _proxy_covers(rules: Sequence[tuple[bytes, ...]], relay: int) -> bool:
+    """Tell whether dhcp-proxy is for a relay; a line without addresses is for all."""
+    return any(not addresses or relay.to_bytes(4, "big") in addresses for addresses in rules)
+
+
+def _fqdn_reply_flags(flags: int, client_updates: bool) -> int:
+    """Answer the flags of option 81: the server does the updates unless dhcp-client-update (RFC 4702 s.4)."""
+    out, override = flags & FQDN_WIRE, flags & FQDN_OVERRIDE
+    if client_updates:
+        return out | FQDN_NONE | (FQDN_OVERRIDE if flags & FQDN_SERVER else override)
+    return out | FQDN_SERVER | (override if flags & FQDN_SERVER else FQDN_OVERRIDE)
+
+
+def printable_text(text: bytes) -> str:
+    """Show foreign text in the log: what can be printed of it."""
+    return "".join(chr(octet) for octet in text if 0x20 <= octet < 0x7F)
+
+
+def counted_strings(data: bytes) -> list[bytes]:
+    """Split texts with length octets (RFC 3004); data that is not made so is one text."""
+    out, pos = [], 0
+    while pos < len(data):
+        size = data[pos]
+        if not size or pos + 1 + size > len(data):
+            return [data]
+        out.append(data[pos + 1 : pos + 1 + size])
+        pos += 1 + size
+    return out
+
+
+def enterprise_data(data: bytes, enterprise: int) -> bytes | None:
+    """Find an enterprise's part of option 124 or 125 (RFC 3925), None when it has none."""
+    pos = 0
+    while pos + 5 <= len(data):
+        size = data[pos + 4]
+        if int.from_bytes(data[pos : pos + 4], "big") == enterprise:
+            return data[pos + 5 : pos + 5 + size]
+        pos += 5 + size
+    return None
+
+
+def match_holds(rule: DhcpMatch, options: dict[int, bytes]) -> bool:
+    """Tell whether a message has the option, and value, of a dhcp-match line."""
+    if rule.enterprise:
+        data = enterprise_data(options.get(OPT_VI_CLASS, b""), rule.enterprise)
+    else:
+        data = options.get(rule.number)
+    if data is None:
+        return False
+    want = rule.data
+    if rule.kind == "any":
+        return True
+    if rule.kind == "hex":
+        return len(data) >= len(want) and all(a is None or a == b for a, b in zip(want, data, strict=False))
+    plain = bytes(octet or 0 for octet in want)
+    if rule.kind == "text":
+        return plain in data
+    return any(data[at : at + len(plain)] == plain for at in range(0, len(data) - len(plain) + 1, len(plain) or 1))
+
+
+UNKNOWN_LEASE = "unknown lease"
+
+
+@record
+class Dhcp4Arrival:
+    """How a message came: interface, our address there or the one it was sent to, sender (numbers)."""
+
+    interface: str  # the main one where bridge-interface says so
+    index: int
+    local: int
+    source: int = 0
+    source_port: int = 0
+    device: str = ""  # the interface itself
+    unicast: bool = False
+    loopback: bool = False
+
+
+@record
+class Dhcp4Outcome:
+    """A reply on its way: to `address` and `port`; 0.0.0.0: broadcast on the arrival interface.
+
+    With `hardware` the client has no address yet and is reached by that one.
+    `delay` in seconds.
+    """
+
+    wire: bytes
+    address: int
+    port: int
+    hardware: bytes = b""
+    htype: int = ETHERNET
+    source: int = 0  # our address as the client knows it
+    delay: int = 0
+
+
+class Dhcp4Exchange:
+    """One message and what was found out about its client."""
+
+    __slots__ = (
+        "state", "message", "arrival", "network", "now", "client_id", "lease", "identity", "tags", "all_tags", "host",
+        "asked_name", "asked_domain", "name", "name_domain", "override", "echoed_id", "agent", "subnet", "lines",
+        "terminate", "fqdn", "ignored", "requested", "via",
+    )  # fmt: skip
+
+    def __init__(self, state: DhcpState, message: Dhcp4Message, arrival: Dhcp4Arrival, now: float) -> None:
+        self.state = state
+        self.message = message
+        self.arrival = arrival
+        self.now = now
+        self.lines: list[tuple[int, str]] = []
+        self.tags: dict[str, None] = {}  # without what tag-if adds
+        self.all_tags: dict[str, None] = {}
+        self.host: DhcpHost | None = None
+        self.lease: Lease | None = None
+        self.override = 0  # the server-id that a relay wants
+        self.echoed_id = 0  # an address of ours on another network, by which the client knows us
+        self.subnet = 0
+        self.agent: bytes | None = message.options.get(OPT_AGENT)
+        self.asked_name = self.asked_domain = ""
+        self.name = ""
+        self.name_domain = b""
+        self.terminate = False
+        self.fqdn: int | None = None
+        self.ignored = False
+        self.requested = message.number(OPT_REQUESTED) or 0
+        self.client_id = b""
+        self.identity = b""
+        self.via = arrival.interface
+        self.network = DhcpNetwork((), arrival.interface, arrival.local)
+
+    def say(self, text: str, priority: int = LOG_INFO) -> None:
+        """Note a line for the log, in order."""
+        self.lines.append((priority, text))
+
+    def detail(self, text: str) -> None:
+        """Note a line that only log-dhcp shows."""
+        if self.state.config.log_dhcp:
+            self.lines.append((LOG_INFO, f"{self.message.xid} {text}"))
+
+    def event(self, kind: str, address: int | None, text: str = "") -> None:
+        """Note the line of a message: its type, the address, the client, a name or a reason."""
+        state = self.state
+        if state.quiet and kind not in ("DHCPNAK", "DHCPDECLINE") and (kind, text) != ("DHCPRELEASE", UNKNOWN_LEASE):
+            return
+        xid = f"{self.message.xid} " if state.config.log_dhcp else ""
+        where = f"{ip4_format(address)} " if address is not None else ""
+        mac = self.identity.hex(":") if self.identity else "<null>"
+        self.lines.append((LOG_INFO, f"{xid}{kind}({self.arrival.interface}) {where}{mac} {text}"))
+
+    def tag(self, *names: str) -> None:
+        """Set tags."""
+        for name in names:
+            if name:
+                self.tags[name] = None
+        self.all_tags = tags_expand(self.state.config.tag_if, self.tags)
+
+    def context_tags(self, context: DhcpContext | None) -> dict[str, None]:
+        """Give all tags, that of the range included."""
+        if context is None or not context.rule.set_tag:
+            return self.all_tags
+        return tags_expand(self.state.config.tag_if, {**self.tags, context.rule.set_tag: None})
+
+    def reserved(self) -> int:
+        """Give the address that dhcp-host names for this client, 0 for none."""
+        return ip4_number(self.host.ipv4) if self.host is not None and self.host.ipv4 is not None else 0
+
+    def server_id(self, context: DhcpContext | None) -> int:
+        """Give our address as the client is to know it."""
+        return (
+            self.override
+            or self.echoed_id
+            or (context.local if context is not None and context.local else self.network.local)
+        )
+
+    def locate(self, relays: dict[bytes, int]) -> bool:
+        """Find the network; False when there is no range for it.  `relays`: as network_of (54) wants it."""
+        message, state = self.message, self.state
+        if message.kind == DHCP_DISCOVER or OPT_REQUESTED in message.options:
+            message.ciaddr = 0  # some clients fill it in where it has no meaning
+        arrival = state.network(self.arrival.interface)
+        agent = suboptions_unpack(self.agent) if self.agent else {}
+        link, ours = agent.get(AGENT_LINK, b""), agent.get(AGENT_SERVER_ID, b"")
+        self.subnet = ip4_number(link) if len(link) == 4 else message.number(OPT_SUBNET) or 0
+        if len(ours) == 4:
+            self.override = ip4_number(ours)
+        network = arrival
+        if self.subnet:
+            network = state.network_of(self.subnet, arrival, message.giaddr, relays)
+            self.via = f"with subnet selector {ip4_format(self.subnet)}"
+        elif message.giaddr and message.giaddr != 0xFFFFFFFF:
+            network = state.network_of(message.giaddr, arrival, message.giaddr, relays)
+            self.via = f"via {ip4_format(message.giaddr)}"
+        else:
+            self.via = f"via {self.arrival.interface}"
+            if message.ciaddr and not arrival.holds(message.ciaddr):
+                network = state.network_of(message.ciaddr, arrival, 0, relays)
+                network = network if network.contexts else arrival
+        self.network = network
+        if not network.contexts:
+            if message.kind == DHCP_LEASEQUERY:
+                return True
+            self._complain_no_range()
+            return False
+        if not self.override and message.giaddr and _proxy_covers(state.config.dhcp_proxy, message.giaddr):
+            self.override = message.giaddr
+        if state.config.log_dhcp:
+            for context in network.contexts:
+                if context.static or context.proxy:
+                    self.detail(f"available DHCP subnet: {ip4_format(context.first)}/{ip4_format(context.mask)}")
+                else:
+                    self.detail(f"available DHCP range: {ip4_format(context.first)} -- {ip4_format(context.last)}")
+        return True
+
+    def _complain_no_range(self) -> None:
+        state = self.state
+        own = [
+            f"{address_format(at.address)}/{at.prefix}"
+            for at in state.interfaces
+            if at.interface == self.arrival.interface and len(at.address) == 4
+        ]
+        ranges = [f"{address_format(rule.first)} -- {address_format(rule.last)}" for rule in state.ranges[:4]]
+        state.log.complain(
+            ("no range", self.via),
+            f"no address range available for DHCP request {self.via} "
+            f"(addresses of {self.arrival.interface}: {', '.join(own) or 'none'}; "
+            f"ranges: {', '.join(ranges) or 'none'})",
+            tag=TAG_DHCP,
+        )
+
+    def recognise(self, leases: LeaseTable) -> None:
+        """Find the client's lease, tags, name and dhcp-host entry."""
+        message, state, config = self.message, self.state, self.state.config
+        self.client_id = b"" if config.dhcp_ignore_clid else message.options.get(OPT_CLIENT_ID, b"")
+        self.lease = leases.find(message.hardware, message.htype, self.client_id)
+        if self.lease is not None and not self.client_id:
+            self.client_id = self.lease.client_id
+        self.identity = message.hardware or self.client_id
+        self.tags[self.arrival.interface] = None
+        self._tag_messages()
+        self._read_names()
+        hosts = state.hosts
+        host = known = hosts.find(self.network, self.client_id, message.hardware, message.htype, self.all_tags)
+        elsewhere = None
+        if host is None:
+            elsewhere = hosts.find(None, self.client_id, message.hardware, message.htype, self.all_tags)
+        if host is None and self.asked_name and elsewhere is None:
+            named = hosts.find(self.network, b"", b"", 0, self.all_tags, self.asked_name)
+            if named is not None and named.client_id is None and not named.hardware:
+                host = named
+        self.host = host
+        if host is not None:
+            self.tag("known")
+        elif elsewhere is not None:
+            self.tag("known-othernet")
+        for rule in reversed(config.dhcp_name_match) if self.asked_name else ():
+            name = self.asked_name.lower()
+            if name.startswith(rule.name) if rule.prefix else name == rule.name:
+                self.tag(rule.set_tag)
+        if host is not None:
+            self.tag(*reversed(host.set_tags))
+            if host.any_client_id:
+                self.client_id = b""
+            if host is known and host.name:
+                self.name, self.name_domain = host.name, host.domain
+        self.ignored = any(rule and tags_match(rule, self.all_tags) for rule in config.dhcp_ignore) or (
+            host is not None and host.ignore
+        )
+
+    def _tag_messages(self) -> None:
+        """Set the tags that options and hardware address bring."""
+        message, config, options = self.message, self.state.config, self.message.options
+        tr069 = enterprise_data(options.get(OPT_VI_INFO, b""), TR069)
+        names = ["cpewan-id"] if tr069 is not None and {1, 2} <= set(suboptions_unpack(tr069)) else []
+        if self.agent:
+            agent = suboptions_unpack(self.agent)
+            for rules, number in (
+                (config.dhcp_subscrid, AGENT_SUBSCRIBER),
+                (config.dhcp_remoteid, AGENT_REMOTE),
+                (config.dhcp_circuitid, AGENT_CIRCUIT),
+            ):
+                names += [rule.set_tag for rule in reversed(rules) if agent.get(number) == rule.data]
+        for mac in reversed(config.dhcp_mac):
+            if hardware_matches(mac.hardware, message.hardware, message.htype):
+                names.append(mac.set_tag)
+        names += [
+            rule.set_tag for rule in reversed(config.dhcp_match) if rule.family == 4 and match_holds(rule, options)
+        ]
+        user_class, vendor_class = options.get(OPT_USER_CLASS, b""), options.get(OPT_VENDOR_CLASS, b"")
+        plain = b"\0".join(counted_strings(user_class))
+        names += [
+            rule.set_tag for rule in reversed(config.dhcp_userclass) if rule.data in user_class or rule.data in plain
+        ]
+        names += [
+            rule.set_tag
+            for rule in reversed(config.dhcp_vendorclass)
+            if not rule.enterprise and vendor_class and rule.data in vendor_class
+        ]
+        self.tag(*names)
+        if vendor_class:
+            self.detail(f"vendor class: {printable_text(vendor_class)}")
+        for text in counted_strings(user_class) if user_class else ():
+            self.detail(f"user class: {printable_text(text)}")
+
+    def _read_names(self) -> None:
+        """Take the name that the client has for itself: option 81, else option 12."""
+        options = self.message.options
+        raw = options.get(OPT_HOSTNAME, b"")
+        self.terminate = raw[-1:] == b"\0"
+        if len(options.get(OPT_FQDN, b"")) >= 3:
+            flags, name = fqdn_unpack(options[OPT_FQDN])
+            self.fqdn = _fqdn_reply_flags(flags, self.state.config.dhcp_client_update)
+        else:
+            name = raw.rstrip(b"\0").decode("latin-1")
+        if not name:
+            return
+        label, _, domain = name.removesuffix(".").partition(".")
+        if _HOST_LABEL_ASKED.match(label):
+            self.asked_name, self.asked_domain = label, domain
+            self.detail(f"client provides name: {printable_text(name.removesuffix('.').encode('latin-1', 'replace'))}")
+
+
+# ==============================================================================
+# 57 DHCPv4 service
+#
+# A message in, an outcome out: which reply goes where, and which lease it made,
+# changed or ended.  DHCP4_HANDLERS is the table of message types.  RFC 951,
+# RFC 2131, RFC 4039, RFC 4388.
+#
+# Uses 10 12 13 15 20 21 23 43 54 55 56
+# ==============================================================================
+
+
+def script_text(text: bytes) -> str:
+    """Give foreign text as the script may have it: cut at the first `=` or NUL, printable."""
+    return printable_text(re.split(rb"[=\0]", text, maxsplit=1)[0])
+
+
+class Dhcp4Service:
+    """DHCPv4 for all networks; `state` is swapped by a reload, leases and pool live on.
+
+    Whoever calls `handle` holds the lock of the leases.  It raises DhcpPing when
+    an address has to be asked for on the network first: then call again.
+    """
+
+    def __init__(self, state: DhcpState, leases: LeaseTable, random_: Callable[[int], int]) -> None:
+        self.state = state
+        self.leases = leases
+        self.pool = DhcpPool()
+        self.metrics = dict.fromkeys(DHCP4_METRICS, 0)
+        self._random = random_  # a number below its argument
+        self.script = False  # whether anybody wants to know what clients say
+        self._moved: set[bytes] = set()
+        self._refused_names: list[tuple[Hashable, str]] = []
+
+    def handle(self, message: Dhcp4Message, arrival: Dhcp4Arrival, now: float) -> Dhcp4Outcome | None:
+        """Judge a request; None for silence."""
+        state = self.state
+        if message.op != BOOT_REQUEST or not message.htype:
+            return None
+        self.expire(now)
+        ex = Dhcp4Exchange(state, message, arrival, now)
+        try:
+            if not ex.locate(self.pool.relays):
+                return None
+            ex.recognise(self.leases)
+            handler = DHCP4_HANDLERS.get(message.kind)
+            return handler(self, ex) if handler is not None else None
+        except DhcpPing:
+            ex.lines.clear()
+            raise
+        finally:
+            for priority, text in ex.lines:
+                state.log.put((priority, TAG_DHCP, text))
+            self._log_refused_names()
+
+    # -- messages --
+
+    def _discover(self, ex: Dhcp4Exchange) -> Dhcp4Outcome | None:
+        config = ex.state.config
+        reason, address = "", 0
+        if ex.ignored:
+            reason = "ignored"
+        else:
+            address = self._offer_address(ex)
+            if not address:
+                reason = "no address available" if ex.identity else "no unique-id"
+        self._count("dhcp_discover")
+        ex.event("DHCPDISCOVER", ex.requested or None, reason)
+        if reason:
+            return None
+        context = ex.network.narrow(address, ex.all_tags)
+        if context is None:
+            return None
+        self.pool.offer(address, ex.identity, ex.now)
+        if config.dhcp_rapid_commit and OPT_RAPID_COMMIT in ex.message.options:
+            return self._grant(ex, address, rapid=True)
+        self._count("dhcp_offer")
+        delay = config.dhcp_reply_delay
+        delay = delay if delay is not None and tags_match(delay.tags, ex.all_tags) else None
+        if delay is not None:
+            ex.detail(f"reply delay: {delay.seconds}")
+        self._log_tags(ex, context)
+        ex.event("DHCPOFFER", address)
+        name = ex.name if not ex.asked_name or ex.asked_name.lower() == ex.name.lower() else ""
+        if ex.fqdn is not None:
+            name = ex.name or ex.asked_name
+        reply = self._begin(ex, context, DHCP_OFFER)
+        reply.yiaddr = address
+        writer = self._writer(ex, reply, context)
+        self._finish_options(ex, writer, context, address, name, self._lease_time(ex, context))
+        outcome = self._address_reply(ex, reply, context)
+        outcome.delay = delay.seconds if delay is not None else 0
+        return outcome
+
+    def _offer_address(self, ex: Dhcp4Exchange) -> int:
+        """Choose the address for an offer, 0 when there is none."""
+        config, lease, now = ex.state.config, ex.lease, ex.now
+        network, leased, reserved = ex.network, self.leases.by_address, ex.reserved()
+        if reserved and self._reserved_usable(ex, reserved):
+            return reserved
+        if (
+            lease is not None
+            and network.available(lease.address, ex.all_tags)
+            and lease.address not in ex.state.hosts.by_address
+        ):
+            return lease.address
+        if not ex.identity:
+            return 0
+        ping = not config.no_ping and not ex.arrival.loopback
+        chooser = DhcpChooser(network, self.leases, ex.state.hosts, self.pool, ex.identity, now, ping)
+        asked = ex.requested
+        if asked and asked not in leased and network.available(asked, ex.all_tags) and chooser.free(asked):
+            return asked
+        return chooser.choose(ex.all_tags, config.dhcp_sequential_ip) or 0
+
+    def _reserved_usable(self, ex: Dhcp4Exchange, address: int) -> bool:
+        """Tell whether a client can have its reserved address; the log says why not."""
+        other = self.leases.by_address.get(address)
+        reason = ""
+        if other is not None and other is not ex.lease and not self._same_host(ex, other):
+            reason = f"it is leased to {hardware_format(other.hardware, other.htype)}"
+        elif ex.network.is_ours(address):
+            reason = "it is in use by the server or relay"
+        elif self.pool.was_declined(address, ex.now):
+            reason = "it was previously declined"
+        if reason:
+            ex.say(f"not using configured address {ip4_format(address)} because {reason}", LOG_WARNING)
+        return not reason
+
+    @staticmethod
+    def _same_host(ex: Dhcp4Exchange, lease: Lease) -> bool:
+        return ex.host is not None and host_has_hardware(ex.host, lease.hardware, lease.htype)
+
+    def _request(self, ex: Dhcp4Exchange) -> Dhcp4Outcome | None:
+        message, config = ex.message, ex.state.config
+        if ex.ignored:
+            return None
+        renewing = False
+        reason = ""
+        if OPT_REQUESTED in message.options:
+            address = ex.requested
+            server = message.number(OPT_SERVER_ID)
+            if server is not None:  # SELECTING
+                if not self._is_our_id(ex, server):
+                    if not config.dhcp_authoritative:
+                        return None
+                    reason = "wrong server-ID"
+                if ex.lease is not None and ex.lease.address != address:
+                    self._end(ex.lease)
+                    ex.lease = None
+            else:  # INIT-REBOOT
+                if ex.lease is None and not config.dhcp_authoritative:
+                    return None
+                if ex.lease is not None and ex.lease.address != address:
+                    reason = "wrong address"
+        else:  # RENEWING, REBINDING
+            address, renewing = message.ciaddr, True
+            lost = ex.lease is None and not config.dhcp_authoritative
+            if lost or (ex.lease is not None and ex.lease.address != address):
+                if not ex.arrival.unicast:
+                    return None  # another server's client, perhaps
+                reason = "lease not found"
+        self._count("dhcp_request")
+        ex.event("DHCPREQUEST", address)
+        return self._grant(ex, address, reason, renewing)
+
+    def _is_our_id(self, ex: Dhcp4Exchange, server: int) -> bool:
+        """Tell whether the server-id of a request means us; one of another interface of ours is echoed."""
+        if ex.override:
+            return server == ex.override
+        ours = [context for context in ex.network.contexts if context.local == server]
+        if ours:  # the client has chosen one of our networks
+            ex.network = DhcpNetwork(ours, ex.network.name, ex.network.local)
+            return True
+        if server in ex.state.server_ids:
+            ex.echoed_id = server
+            return True
+        return False
+
+    def _refusal(self, ex: Dhcp4Exchange, address: int, selecting: bool) -> str:
+        """Tell why an address cannot be granted, "" when it can."""
+        network, leases, host = ex.network, self.leases, ex.host
+        reserved = ex.reserved()
+        other = leases.by_address.get(address)
+        owner = ex.state.hosts.by_address.get(address)
+        if network.narrow(address, ex.all_tags) is None:
+            return "wrong network"
+        if not network.available(address, ex.all_tags) and (reserved != address or network.is_ours(address)):
+            return "address not available"
+        if (
+            reserved
+            and reserved != address
+            and not selecting
+            and not network.is_ours(reserved)
+            and not self.pool.was_declined(reserved, ex.now)
+            and leases.by_address.get(reserved) in (None, ex.lease)
+        ):
+            return "static lease available"
+        if owner is not None and owner is not host:
+            return "address reserved"
+        if ex.lease is None and other is not None:
+            if not self._same_host(ex, other):
+                return "address in use"
+            ex.say(f"abandoning lease to {hardware_format(other.hardware, other.htype)} of {ip4_format(address)}")
+            ex.lease = other
+        if not ex.identity:
+            return "no unique-id"
+        if ex.lease is None and len(leases) >= leases.limit:
+            return "no leases left"
+        return ""
+
+    def _grant(
+        self, ex: Dhcp4Exchange, address: int, reason: str = "", renewing: bool = False, rapid: bool = False
+    ) -> Dhcp4Outcome | None:
+        """Acknowledge an address, or refuse it."""
+        if rapid and ex.lease is not None and ex.lease.address != address:
+            self._end(ex.lease)
+            ex.lease = None
+        selecting = rapid or OPT_SERVER_ID in ex.message.options
+        reason = reason or self._refusal(ex, address, selecting)
+        if reason:
+            return None if rapid else self._refuse(ex, address, reason)
+        context = ex.network.narrow(address, ex.all_tags)
+        assert context is not None
+        tags = ex.context_tags(context)
+        lease = ex.lease or self.leases.add(address)
+        assert lease is not None  # _refusal has looked
+        if lease.new or not renewing:
+            self._note_client(ex, lease, tags)
+        self.pool.offers.pop(address, None)
+        self._log_tags(ex, context)
+        name, fixed = self._lease_name(ex, address, tags)
+        length = self._lease_time(ex, context)
+        if self.leases.set_client(lease, ex.message.hardware, ex.message.htype, ex.client_id):
+            lease.changed = True
+        if ex.agent:
+            lease.agent = ex.agent
+        lease.vendor_class = ex.message.options.get(OPT_VENDOR_CLASS, b"")
+        if name:
+            self._set_name(lease, name, fixed)
+        self.leases.set_end(lease, length, ex.now)
+        if lease.interface != ex.arrival.interface:
+            lease.changed = lease.changed or bool(lease.interface)
+            lease.interface = ex.arrival.interface
+        ex.override = lease.override = ex.override or lease.override
+        if ex.state.config.script_on_renewal:
+            lease.changed = True
+        self._count("dhcp_ack")
+        ex.event("DHCPACK", address, name)
+        reply = self._begin(ex, context, DHCP_ACK)
+        reply.yiaddr = address
+        writer = self._writer(ex, reply, context)
+        self._finish_options(ex, writer, context, address, name, length, self._fuzz(length) if renewing else 0, rapid)
+        return self._address_reply(ex, reply, context)
+
+    def _refuse(self, ex: Dhcp4Exchange, address: int, reason: str) -> Dhcp4Outcome:
+        self._count("dhcp_nak")
+        ex.event("DHCPNAK", address, reason)
+        reply = self._begin(ex, None, DHCP_NAK)
+        reply.options.append((OPT_MESSAGE, reason.encode()))
+        reply.siaddr = 0
+        reply.flags |= DHCP_BROADCAST  # RFC 2131 s.4.1: the client may have no use of its address
+        reply.ciaddr = 0
+        return self._address_reply(ex, reply)
+
+    def _decline(self, ex: Dhcp4Exchange) -> None:
+        if not self._server_id_fits(ex) or OPT_REQUESTED not in ex.message.options:
+            return
+        address, now = ex.requested, ex.now
+        self._count("dhcp_decline")
+        ex.event("DHCPDECLINE", address)
+        if ex.lease is not None and ex.lease.address == address:
+            self._end(ex.lease)
+        if address and ex.reserved() == address:
+            ex.say(
+                f"disabling DHCP static address {ip4_format(address)} for {duration_format(DHCP_DECLINE_SECONDS)}",
+                LOG_WARNING,
+            )
+            self.pool.decline(address, now)
+            return
+        for context in ex.network.contexts:
+            self.pool.bump(context)
+
+    def _release(self, ex: Dhcp4Exchange) -> None:
+        if not self._server_id_fits(ex):
+            return
+        self._count("dhcp_release")
+        known = ex.lease is not None and ex.lease.address == ex.message.ciaddr
+        if known and ex.lease is not None:
+            self._end(ex.lease)
+        ex.event("DHCPRELEASE", ex.message.ciaddr, "" if known else UNKNOWN_LEASE)
+
+    def _server_id_fits(self, ex: Dhcp4Exchange) -> bool:
+        server = ex.message.number(OPT_SERVER_ID)
+        return server is not None and server in (
+            {ex.override} if ex.override else {at.local for at in ex.network.contexts}
+        )
+
+    def _inform(self, ex: Dhcp4Exchange) -> Dhcp4Outcome | None:
+        message = ex.message
+        address = message.ciaddr
+        self._count("dhcp_inform")
+        ex.event("DHCPINFORM", address, "ignored" if ex.ignored else "")
+        if ex.ignored or not address:
+            return None
+        context = ex.network.narrow(address, ex.all_tags)
+        lease = ex.lease or self.leases.by_address.get(address)
+        held = lease.name if lease is not None and lease is not ex.lease else ""
+        name = ex.name or ex.state.name_of(address) or held or ex.asked_name
+        self._count("dhcp_ack")
+        self._log_tags(ex, context)
+        ex.event("DHCPACK", address, name)
+        reply = self._begin(ex, context, DHCP_ACK)
+        writer = self._writer(ex, reply, context)
+        if context is None:
+            writer.local = 0
+        if lease is not None and writer.asked(OPT_LEASE):
+            writer.put(OPT_LEASE, lease.left(ex.now).to_bytes(4, "big"))
+        self._finish_options(ex, writer, context, address, name)
+        return self._address_reply(ex, reply, context, inform=True)
+
+    def _bootp(self, ex: Dhcp4Exchange) -> Dhcp4Outcome | None:
+        """Answer BOOTP (RFC 951): a reservation or an old lease, an address of the pool only with bootp-dynamic."""
+        message, config = ex.message, ex.state.config
+        if not message.hardware:
+            return None
+        ex.tag(printable_text(message.file.partition(b"\0")[0]), "bootp")
+        ignored = any(rule and tags_match(rule, ex.all_tags) for rule in config.dhcp_ignore)
+        if ex.host is not None and ex.host.ignore:
+            address, reason = 0, "disabled"
+        else:
+            address, reason = (0, "ignored") if ignored else self._bootp_address(ex)
+        context = ex.network.narrow(address, ex.all_tags) if address and not reason else None
+        if not reason and context is None:
+            reason = "wrong network"
+        if not reason and ex.lease is not None and ex.lease.address != address:
+            self._end(ex.lease)
+            ex.lease = None
+        if not reason and ex.lease is None and len(self.leases) >= self.leases.limit:
+            reason = "no leases left"
+        self._count("bootp")
+        if reason not in ("disabled", "ignored"):
+            self._log_tags(ex, context)
+        ex.event("BOOTP", address or None, reason)
+        if reason or context is None:
+            return None
+        lease = ex.lease or self.leases.add(address)
+        assert lease is not None
+        if lease.new:
+            self._count("leases_allocated_4")
+        tags = ex.context_tags(context)
+        name, fixed = self._lease_name(ex, address, tags)
+        self.leases.set_client(lease, message.hardware, message.htype, b"")
+        if name:
+            self._set_name(lease, name, fixed)
+        host_time = ex.host.lease if ex.host is not None else None
+        self.leases.set_end(lease, LEASE_FOR_EVER if host_time is None or host_time < 0 else host_time, ex.now)
+        lease.interface = ex.arrival.interface
+        reply = self._begin(ex, context, 0)
+        reply.yiaddr = address
+        self._finish_options(ex, self._writer(ex, reply, context), context, address, name)
+        return self._address_reply(ex, reply, context)
+
+    def _bootp_address(self, ex: Dhcp4Exchange) -> tuple[int, str]:
+        """Choose the address of a BOOTP client, or tell why there is none."""
+        config, address = ex.state.config, ex.reserved()
+        if address:
+            other = self.leases.by_address.get(address)
+            if other is not None and other is not ex.lease:
+                if not self._same_host(ex, other):
+                    return 0, "address in use"
+                self._end(other)
+            return address, ""
+        if not tags_match_any(config.bootp_dynamic, ex.all_tags):
+            return 0, "no address configured"
+        if ex.lease is not None and ex.network.available(ex.lease.address, ex.all_tags):
+            return ex.lease.address, ""
+        ping = not config.no_ping and not ex.arrival.loopback
+        chooser = DhcpChooser(ex.network, self.leases, ex.state.hosts, self.pool, ex.identity, ex.now, ping)
+        address = chooser.choose(ex.all_tags, config.dhcp_sequential_ip) or 0
+        return address, "" if address else "no address available"
+
+    def _leasequery(self, ex: Dhcp4Exchange) -> Dhcp4Outcome | None:
+        """Tell a relay what is known of a lease, by address, client-id or hardware address (RFC 4388 s.6)."""
+        message, config, options = ex.message, ex.state.config, ex.message.options
+        source = ex.arrival.source.to_bytes(4, "big")
+        if not message.giaddr or not any(address_in(source, net.address, net.prefix) for net in config.leasequery):
+            return None
+        self._count("dhcp_leasequery")
+        client_id = options.get(OPT_CLIENT_ID, b"")
+        address, lease = message.ciaddr, None
+        if address:
+            lease = self.leases.by_address.get(address)
+        elif client_id:
+            lease = self.leases.find(b"", 0, client_id)
+        else:
+            lease = next(iter(self.leases.find_hardware(message.hardware, message.htype)), None)
+        ex.event("DHCPLEASEQUERY", address or None)
+        here = address and any(context.first <= address <= context.last for context in self._all_contexts(ex))
+        kind = DHCP_LEASEACTIVE if lease is not None else DHCP_LEASEUNASSIGNED if here else DHCP_LEASEUNKNOWN
+        name = _LEASEQUERY_NAMES[kind]
+        self._count(name[1])
+        ex.event(name[0], lease.address if lease is not None else address or None)
+        reply = Dhcp4Reply(message)
+        reply.options += [(OPT_TYPE, bytes((kind,))), (OPT_SERVER_ID, ex.server_id(None).to_bytes(4, "big"))]
+        reply.agent = None
+        if lease is not None:
+            self._describe(ex, reply, lease)
+        elif client_id:
+            reply.options.append((OPT_CLIENT_ID, client_id))
+        return self._address_reply(ex, reply)
+
+    def _all_contexts(self, ex: Dhcp4Exchange) -> list[DhcpContext]:
+        return [DhcpContext(rule, 0, 0, 0) for rule in ex.state.ranges]
+
+    def _describe(self, ex: Dhcp4Exchange, reply: Dhcp4Reply, lease: Lease) -> None:
+        """Put what was asked about a lease into a LEASEACTIVE reply."""
+        reply.ciaddr = lease.address
+        reply.request.hardware = lease.hardware
+        reply.request.chaddr, reply.request.hlen, reply.request.htype = (
+            lease.hardware.ljust(16, b"\0"), len(lease.hardware), lease.htype,
+        )  # fmt: skip
+        wanted = ex.message.options.get(OPT_PARAMETERS, b"")
+        left, length = lease.left(ex.now), lease.length
+        values = {OPT_CLIENT_ID: lease.client_id, OPT_AGENT: lease.agent, OPT_VENDOR_CLASS: lease.vendor_class}
+        if left != LEASE_FOR_EVER:
+            gone = max(length - left, 0)
+            t1, t2 = length // 2 - gone, length * 7 // 8 - gone
+            values[OPT_LAST_TRANSACTION] = gone.to_bytes(4, "big")
+            values[OPT_T1] = t1.to_bytes(4, "big") if t1 > 0 else b""
+            values[OPT_T2] = t2.to_bytes(4, "big") if t2 > 0 else b""
+        values[OPT_LEASE] = left.to_bytes(4, "big")
+        others = [
+            other.address for other in self.leases.find_hardware(lease.hardware, lease.htype) if other is not lease
+        ]
+        values[OPT_ASSOCIATED] = (
+            b"".join(other.to_bytes(4, "big") for other in [lease.address, *others]) if others else b""
+        )
+        values[OPT_HOSTNAME] = lease.name.encode()
+        reply.options += [(number, values[number]) for number in wanted if number in values and values[number]]
+
+    # -- pieces of replies --
+
+    def _count(self, name: str) -> None:
+        self.metrics[name] += 1
+
+    def _begin(self, ex: Dhcp4Exchange, context: DhcpContext | None, kind: int) -> Dhcp4Reply:
+        reply = Dhcp4Reply(ex.message)
+        reply.hops = ex.message.hops
+        reply.agent = ex.agent or None
+        if kind:
+            reply.options.append((OPT_TYPE, bytes((kind,))))
+            reply.options.append((OPT_SERVER_ID, ex.server_id(context).to_bytes(4, "big")))
+        return reply
+
+    def _writer(self, ex: Dhcp4Exchange, reply: Dhcp4Reply, context: DhcpContext | None) -> Dhcp4Writer:
+        asked = ex.message.options.get(OPT_PARAMETERS) if ex.message.kind else None
+        wanted = None if asked is None else frozenset(asked)
+        plan = ex.state.plan(ex.all_tags, ex.context_tags(context))
+        local = context.local if context is not None else ex.network.local
+        return Dhcp4Writer(reply, plan, context, local, wanted, ex.terminate)
+
+    def _lease_time(self, ex: Dhcp4Exchange, context: DhcpContext) -> int:
+        """Give the lease's length: the dhcp-host's or the range's, a shorter one if the client asks for it."""
+        host = ex.host
+        length = (
+            context.lease if host is None or host.lease is None else LEASE_FOR_EVER if host.lease < 0 else host.lease
+        )
+        asked = ex.message.number(OPT_LEASE)
+        return length if asked is None else min(length, max(asked, DHCP_LEASE_MIN))
+
+    def _fuzz(self, length: int) -> int:
+        """Spread renewals: a few seconds of up to an eighth of T1."""
+        return 0 if length == LEASE_FOR_EVER else self._random(length // 16 + 1)
+
+    @staticmethod
+    def _put_renewal(writer: Dhcp4Writer, length: int, fuzz: int) -> None:
+        """Add T1 and T2 (RFC 2131 s.4.4.5), which options 58 and 59 may set."""
+        times = [length // 2, length * 7 // 8]
+        for at, number in enumerate((OPT_T1, OPT_T2)):
+            rule = writer.plan.plain.get(number)
+            if rule is not None and len(rule.data) == 4 and 0 < ip4_number(rule.data) < length:
+                times[at] = ip4_number(rule.data)
+        times[0] = min(times[0], times[1] - 1)
+        fuzz = min(fuzz, times[0] // 8)
+        writer.put(OPT_T1, (times[0] - fuzz).to_bytes(4, "big"))
+        writer.put(OPT_T2, (times[1] - fuzz).to_bytes(4, "big"))
+
+    def _finish_options(
+        self, ex: Dhcp4Exchange, writer: Dhcp4Writer, context: DhcpContext | None, address: int, name: str,
+        length: int = 0, fuzz: int = 0, rapid: bool = False,
+    ) -> None:  # fmt: skip
+        """Add everything behind the server-id, for a lease of `length` seconds (0: none); then the log tells it."""
+        reply, state = writer.reply, ex.state
+        if length:
+            writer.put(OPT_LEASE, length.to_bytes(4, "big"))
+        if rapid:
+            writer.put(OPT_RAPID_COMMIT, b"")
+        writer.boot(state.address_of, not state.config.dhcp_no_override)
+        if ex.subnet:
+            writer.put(OPT_SUBNET, ex.subnet.to_bytes(4, "big"))
+        if length and length != LEASE_FOR_EVER:
+            self._put_renewal(writer, length, fuzz)
+        domain = state.domain_of(address)
+        writer.defaults(domain, name, state.dns)
+        if ex.fqdn is not None and name:
+            label = name.encode()
+            whole = bytes((len(label),)) + label + domain
+            writer.put(OPT_FQDN, fqdn_pack(ex.fqdn, whole))
+        writer.configured()
+        writer.wrapped(ex.message.options.get(OPT_VENDOR_CLASS, b""))
+        if tags_match_any(state.config.dhcp_broadcast, ex.all_tags):
+            reply.flags |= DHCP_BROADCAST
+        if ex.message.kind:
+            self._log_requested(ex)
+        for text in writer.problems:
+            ex.say(text, LOG_WARNING)
+
+    def _address_reply(
+        self, ex: Dhcp4Exchange, reply: Dhcp4Reply, context: DhcpContext | None = None, inform: bool = False
+    ) -> Dhcp4Outcome:
+        """Pack a reply and decide where it goes (RFC 2131 s.4.1)."""
+        message, arrival, config = ex.message, ex.arrival, ex.state.config
+        asked = message.number(OPT_MAX_SIZE, 2) or 0
+        limit = min(max(DHCP4_SIZE_DEFAULT, asked - 29), DHCP4_SIZE_MAX) if message.kind else DHCP4_REPLY_MIN
+        wire = reply.pack(limit, not config.dhcp_no_override and OPT_PARAMETERS in message.options)
+        self._log_reply(ex, reply)
+        server_port, client_port = config.dhcp_alternate_port or (DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT)
+        if message.giaddr == 0xFFFFFFFF:  # a tool of this network that asks about leases
+            return Dhcp4Outcome(wire, arrival.source, arrival.source_port)
+        source = context.local if context is not None else 0
+        if message.giaddr:
+            return Dhcp4Outcome(wire, message.giaddr, server_port)
+        if reply.ciaddr:
+            trusted = arrival.source and arrival.source_port and (inform or arrival.source == reply.ciaddr)
+            return Dhcp4Outcome(
+                wire, arrival.source if trusted else reply.ciaddr, arrival.source_port if trusted else client_port
+            )
+        if reply.flags & DHCP_BROADCAST or not message.hardware or not reply.yiaddr:
+            return Dhcp4Outcome(wire, 0, client_port, source=source)
+        return Dhcp4Outcome(wire, reply.yiaddr, client_port, message.hardware, message.htype, source)
+
+    # -- names --
+
+    def _lease_name(self, ex: Dhcp4Exchange, address: int, tags: dict[str, None]) -> tuple[str, bool]:
+        """Choose a lease's name: dhcp-host's, that of the address in hosts data, the client's, or one that is made up.
+
+        Gives the name, and whether nobody may take it over.
+        """
+        config = ex.state.config
+        if ex.name:
+            self._check_domain(ex, address, ex.name, dns_name_format(ex.name_domain) if ex.name_domain else "")
+            return ex.name, True
+        known = ex.state.name_of(address)
+        if known:
+            return known, True
+        if ex.asked_name and not tags_match_any(config.dhcp_ignore_names, tags):
+            self._check_domain(ex, address, ex.asked_name, ex.asked_domain)
+            return ex.asked_name, False
+        if ex.message.hardware and tags_match_any(config.dhcp_generate_names, tags):
+            return ex.message.hardware.hex("-"), False
+        return "", False
+
+    @staticmethod
+    def _check_domain(ex: Dhcp4Exchange, address: int, name: str, asked: str) -> None:
+        """Say that a domain is ignored which came with a name and is not the address' own."""
+        domain = ex.state.domain_of(address)
+        if asked and asked.lower() != (dns_name_format(domain).lower() if domain else ""):
+            shown = printable_text(asked.encode("latin-1", "replace"))
+            ex.say(f"Ignoring domain {shown} for DHCP host name {name}", LOG_WARNING)
+
+    def _set_name(self, lease: Lease, name: str, fixed: bool) -> None:
+        """Name a lease and put it into DNS."""
+        state = self.state
+        domain, former = state.domain_of(lease.address), (lease.name, lease.domain)
+        loser = self.leases.set_name(lease, name, domain, fixed)
+        if loser is not None:
+            self.withdraw(loser)
+        if former != (lease.name, lease.domain) or not state.local.lease_keys(lease.address.to_bytes(4, "big")):
+            self.withdraw(lease)
+            self.publish(lease)
+
+    def publish(self, lease: Lease) -> None:
+        """Put a lease's names into DNS unless something else has them there."""
+        state, config = self.state, self.state.config
+        if not lease.name or not config.port:
+            return
+        names = [lease.full_name] if lease.full_name else []
+        if not (config.dhcp_fqdn and names):
+            names.append(lease.bare_name)
+        packed = lease.address.to_bytes(4, "big")
+        for name, record_ in state.local.lease_publish(lease, packed, names, config.dhcp_ttl):
+            text, whose = dns_name_format(name), f"the DHCP lease of {ip4_format(lease.address)}"
+            if record_.rrtype == TYPE_A:
+                held = f"{record_.source} with address {address_format(record_.rdata)}"
+                text = f"not giving name {text} to {whose} because the name exists in {held}"
+            else:
+                text = f"{text} is a CNAME, not giving it to {whose}"
+            self._refused_names.append((("name", name, packed), text))
+        self._note_names(packed, state.local.lease_keys(packed))
+
+    def _log_refused_names(self) -> None:
+        refused, self._refused_names = self._refused_names, []
+        for key, text in refused:
+            self.state.log.complain(key, text, tag=TAG_DHCP)
+
+    def withdraw(self, lease: Lease) -> None:
+        """Take a lease's names out of DNS."""
+        packed = lease.address.to_bytes(4, "big")
+        self._note_names(packed, self.state.local.lease_withdraw(packed))
+
+    def _note_names(self, address: bytes, keys: Iterable[bytes]) -> None:
+        for key in keys:
+            self._moved.update(dns_name_suffixes(key))
+            self._moved.add(dns_reverse_name(address))
+
+    def take_names(self) -> set[bytes]:
+        """Take the names whose DNS answers may have changed since the last time (wire, lower case)."""
+        moved = self._moved
+        if moved:
+            self._moved = set()
+        return moved
+
+    def use(self, state: DhcpState) -> None:
+        """Take a new state; the leases' names go into its local data."""
+        moved = state.local is not self.state.local
+        self.state = state
+        self.leases.fqdn = bool(state.config.dhcp_fqdn)
+        for lease in self.leases.by_address.values() if moved else ():
+            self.publish(lease)
+        self._log_refused_names()
+
+    def rename_all(self) -> None:
+        """After a reload: names and domains from the new configuration and hosts files."""
+        state = self.state
+        self.leases.forget_names()
+        for lease in list(self.leases.by_address.values()):
+            self.withdraw(lease)
+            host = state.hosts.find(None, lease.client_id, lease.hardware, lease.htype, ())
+            fits = host is not None and host.name and (host.ipv4 is None or ip4_number(host.ipv4) == lease.address)
+            name, fixed = (host.name, True) if fits and host is not None else (state.name_of(lease.address), True)
+            if not name:
+                name, fixed = lease.name, False
+            lease.fixed = False
+            self.leases.set_name(lease, name, state.domain_of(lease.address), fixed)
+        for lease in self.leases.by_address.values():
+            self.publish(lease)
+        self._log_refused_names()
+
+    def _end(self, lease: Lease) -> None:
+        self.withdraw(lease)
+        self.leases.remove(lease)
+
+    def expire(self, now: float) -> int:
+        """End the leases whose time is over; tell how many there were."""
+        gone = self.leases.expired(now)
+        for lease in gone:
+            self.withdraw(lease)
+        self.metrics["leases_pruned_4"] += len(gone)
+        return len(gone)
+
+    # -- what the script and the log are told --
+
+    def _note_client(self, ex: Dhcp4Exchange, lease: Lease, tags: dict[str, None]) -> None:
+        """Keep what the client says of itself for the script (variables without DNSMASQ_)."""
+        lease.changed = True
+        if lease.new:
+            self._count("leases_allocated_4")
+        if not self.script:
+            return
+        options = ex.message.options
+        tr069 = suboptions_unpack(enterprise_data(options.get(OPT_VI_INFO, b""), TR069) or b"")
+        agent = suboptions_unpack(ex.agent or b"")
+        known = {
+            "VENDOR_CLASS": script_text(options.get(OPT_VENDOR_CLASS, b"")),
+            "CPEWAN_OUI": script_text(tr069.get(1, b"")),
+            "CPEWAN_SERIAL": script_text(tr069.get(2, b"")),
+            "CPEWAN_CLASS": script_text(tr069.get(3, b"")),
+            "SUPPLIED_HOSTNAME": script_text(options.get(OPT_HOSTNAME, b"")),
+            "CIRCUIT_ID": agent.get(AGENT_CIRCUIT, b"").hex(":"),
+            "SUBSCRIBER_ID": script_text(agent.get(AGENT_SUBSCRIBER, b"")),
+            "REMOTE_ID": agent.get(AGENT_REMOTE, b"").hex(":"),
+            "REQUESTED_OPTIONS": ",".join(map(str, options.get(OPT_PARAMETERS, b""))),
+            "MUD_URL": script_text(options.get(OPT_MUD, b"")),
+            "TAGS": " ".join(reversed(tags)),
+            "RELAY_ADDRESS": ip4_format(ex.message.giaddr) if ex.message.giaddr else "",
+        }
+        for at, text in enumerate(counted_strings(options.get(OPT_USER_CLASS, b""))):
+            known[f"USER_CLASS{at}"] = script_text(text)
+        lease.known = {name: value for name, value in known.items() if value}
+
+    def _log_tags(self, ex: Dhcp4Exchange, context: DhcpContext | None) -> None:
+        if ex.state.config.log_dhcp:
+            ex.detail(f"tags: {', '.join(reversed(ex.context_tags(context)))}")
+
+    def _log_requested(self, ex: Dhcp4Exchange) -> None:
+        if ex.state.config.log_dhcp:
+            for line in options_names_log(ex.message.options.get(OPT_PARAMETERS, b"")):
+                ex.detail(f"requested options: {line}")
+
+    def _log_reply(self, ex: Dhcp4Exchange, reply: Dhcp4Reply) -> None:
+        for number, _ in reply.lost:
+            ex.say(f"cannot send DHCP/BOOTP option {number}: no space left in packet", LOG_WARNING)
+        if not ex.state.config.log_dhcp:
+            return
+        if reply.file:
+            ex.detail(f"bootfile name: {printable_text(reply.file)}")
+        if reply.sname:
+            ex.detail(f"server name: {printable_text(reply.sname)}")
+        for number, data in reply.moved:
+            ex.detail(option_log(number, data))
+        if reply.siaddr:
+            ex.detail(f"next server: {ip4_format(reply.siaddr)}")
+        if reply.flags & DHCP_BROADCAST and not reply.ciaddr:
+            ex.detail("broadcast response")
+        for number, data in reply.options + ([(OPT_AGENT, reply.agent)] if reply.agent is not None else []):
+            ex.detail(option_log(number, data))
+
+
+DHCP4_METRICS = (
+    "bootp", "pxe", "dhcp_ack", "dhcp_decline", "dhcp_discover", "dhcp_inform", "dhcp_nak", "dhcp_offer",
+    "dhcp_release", "dhcp_request", "leases_allocated_4", "leases_pruned_4", "dhcp_leasequery",
+    "dhcp_lease_unassigned", "dhcp_lease_actve", "dhcp_lease_unknown",
+)  # fmt: skip
+_LEASEQUERY_NAMES = {
+    DHCP_LEASEACTIVE: ("DHCPLEASEACTIVE", "dhcp_lease_actve"),
+    DHCP_LEASEUNASSIGNED: ("DHCPLEASEUNASSIGNED", "dhcp_lease_unassigned"),
+    DHCP_LEASEUNKNOWN: ("DHCPLEASEUNKNOWN", "dhcp_lease_unknown"),
+}
+DHCP4_HANDLERS: dict[int, Callable[[Dhcp4Service, Dhcp4Exchange], Dhcp4Outcome | None]] = {
+    0: Dhcp4Service._bootp,
+    DHCP_DISCOVER: Dhcp4Service._discover,
+    DHCP_REQUEST: Dhcp4Service._request,
+    DHCP_DECLINE: Dhcp4Service._decline,
+    DHCP_RELEASE: Dhcp4Service._release,
+    DHCP_INFORM: Dhcp4Service._inform,
+    DHCP_LEASEQUERY: Dhcp4Service._leasequery,
+}
+
+
+# ==============================================================================
+# 58 DHCPv4 relaying
+#
+# Between a client's network and a server elsewhere: what is sent on, and what
+# comes back.  RFC 1542 s.4, RFC 3046, RFC 3527, RFC 5107.
+#
+# Uses 10 23 30
+# ==============================================================================
+
+
+def relay_request(wire: bytes, rule: DhcpRelay, uplink: int, index: int, unicast: bool = False) -> bytes | None:
+    """Make what a relay sends on of a client's message (RFC 1542 s.4.1.1); None: not to be relayed.
+
+    `uplink` is our address towards the server, for dhcp-split-relay (RFC 3527,
+    RFC 5107); `unicast` how the message came (RFC 5010).
+    """
+    message = dhcp4_unpack(wire)
+    local = ip4_number(rule.local)
+    if message.op != BOOT_REQUEST or message.hops > DHCP4_HOPS_MAX:
+        return None
+    if message.giaddr and message.giaddr in (local, uplink if rule.split else local):
+        return None  # it has been here
+    out = bytearray(wire)
+    out[3] = message.hops + 1
+    if not message.giaddr:
+        out[24:28] = (uplink if rule.split else local).to_bytes(4, "big")
+        if rule.split and message.cookie and OPT_AGENT not in message.options:
+            agent = suboptions_pack(
+                (
+                    (AGENT_LINK, rule.local),
+                    (AGENT_SERVER_ID, rule.local),
+                    (AGENT_FLAGS, b"\x80" if unicast else b"\0"),
+                    (AGENT_REMOTE, index.to_bytes(4, "big")),
+                )
+            )
+            end = _options_end(wire)
+            out[end:] = bytes((OPT_AGENT, len(agent))) + agent + b"\xff"
+    return bytes(out).ljust(len(wire), b"\0")
+
+
+def _options_end(wire: bytes) -> int:
+    """Find where the option 255 of a message stands, or would."""
+    pos = 240
+    while pos < len(wire) and wire[pos] != OPT_END:
+        pos += 1 if wire[pos] == OPT_PAD else 2 + (wire[pos + 1] if pos + 1 < len(wire) else 0)
+    return min(pos, len(wire))
+
+
+def relay_reply(wire: bytes) -> tuple[Dhcp4Message, bytes, int]:
+    """Take a server's reply to a relayed message: the message, the bytes for the client, and the interface index.
+
+    The option that dhcp-split-relay added is taken out again; the index is 0 when there was none.
+    """
+    message = dhcp4_unpack(wire)
+    agent = suboptions_unpack(message.options.get(OPT_AGENT, b""))
+    index = agent.get(AGENT_REMOTE, b"")
+    if AGENT_LINK not in agent or AGENT_SERVER_ID not in agent or len(index) != 4:
+        return message, wire, 0
+    pos, end = 240, _options_end(wire)
+    out = bytearray(wire[:240])
+    while pos + 1 < end:
+        size = 1 if wire[pos] == OPT_PAD else 2 + wire[pos + 1]
+        if wire[pos] != OPT_AGENT:
+            out += wire[pos : pos + size]
+        pos += size
+    return message, bytes(out + b"\xff").ljust(DHCP4_REPLY_MIN, b"\0"), int.from_bytes(index, "big")
+
+
+# ==============================================================================
 # 60 Operating system
 #
 # Files, interfaces, log sinks, privileges: everything that is Linux and nothing
 # that is a protocol of ours.  Works without /proc and /sys (netlink instead).
 #
-# Uses 10 11 13 40
+# Uses 10 11 13 20 40
 # ==============================================================================
 
 # Constants that the socket module lacks on some Python versions; the same on every Linux architecture.
@@ -6935,6 +9631,7 @@ _RTM_GETLINK, _RTM_GETADDR, _RTM_GETNEIGH = 18, 22, 30
 _RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWNEIGH, _NLMSG_DONE, _NLMSG_ERROR = 16, 20, 28, 3, 2
 _NLM_REQUEST_DUMP = 0x301
 _RTMGRP = 0x1 | 0x10 | 0x100 | 0x40 | 0x400  # links, addresses and routes of both families
+_NUD_PRESENT = 0x02 | 0x04 | 0x08 | 0x10 | 0x80  # reachable, stale, delay, probe, permanent
 _IFF_UP, _IFF_LOOPBACK = 0x1, 0x8
 _IFA_TEMPORARY, _IFA_DADFAILED, _IFA_DEPRECATED, _IFA_TENTATIVE = 0x01, 0x08, 0x20, 0x40
 
@@ -6973,6 +9670,11 @@ class SystemSource:
     def is_dir(self, path: str) -> bool:
         """Tell whether `path` is a directory."""
         return os.path.isdir(self._path(path))
+
+    def files(self, path: str) -> list[str]:
+        """Give the files that a path stands for: itself, or those of a directory; OSError."""
+        path = self._path(path)
+        return directory_files(path) if os.path.isdir(path) else [path]
 
     def run(self, command: str) -> tuple[int, bytes]:
         """Run a shell command; give its exit code and its output."""
@@ -7022,12 +9724,82 @@ def group_find(name: str) -> int | None:
 
 def directory_files(path: str) -> list[str]:
     """List the files of a hosts directory: no dot files, no `~` at the end, no `#...#`; sorted."""
+    path = os.path.join(SystemSource._base, path)
     names = [
         name
         for name in os.listdir(path)
         if not (name.startswith(".") or name.endswith("~") or (name.startswith("#") and name.endswith("#")))
     ]
     return [full for full in (os.path.join(path, name) for name in sorted(names)) if os.path.isfile(full)]
+
+
+def directories_signs(directories: Iterable[str]) -> dict[str, int]:
+    """Take what tells whether a file of some directories has changed."""
+    signs: dict[str, int] = {}
+    for directory in directories:
+        try:
+            paths = directory_files(directory)
+        except OSError:
+            continue
+        for path in paths:
+            try:
+                status = os.stat(path)
+            except OSError:  # it has gone meanwhile
+                continue
+            signs[path] = status.st_mtime_ns + status.st_size + status.st_ino
+    return signs
+
+
+def hostname_read() -> bytes:
+    """Give this machine's name in wire form, the root when it has none that is valid."""
+    try:
+        return dns_name_parse(socket.gethostname())
+    except ValueError:
+        return DNS_ROOT
+
+
+def resolv_domain_read(paths: Sequence[str]) -> bytes:
+    """Give the first entry of the `search` or `domain` line of the resolv file (domain=#)."""
+    for path in paths[:1]:
+        try:
+            with open(path, "rb") as file:
+                lines = file.read(1 << 16).split(b"\n")
+        except OSError:
+            return b""
+        for line in lines:
+            words = line.split()
+            if len(words) > 1 and words[0] in (b"search", b"domain"):
+                try:
+                    return dns_name_parse(words[1].decode("latin-1"))
+                except ValueError:
+                    return b""
+    return b""
+
+
+class DirectoryWatch:
+    """Has SIGIO sent when something changes in a directory (dnotify), so that nobody has to wait for the next look.
+
+    A kernel without it, or a directory that is not there, is no error: looking
+    from time to time finds everything.
+    """
+
+    _EVENTS = fcntl.DN_MODIFY | fcntl.DN_CREATE | fcntl.DN_DELETE | fcntl.DN_RENAME | fcntl.DN_MULTISHOT
+
+    def __init__(self) -> None:
+        self._descriptors: list[int] = []
+
+    def follow(self, directories: Iterable[str]) -> None:
+        """Follow these directories, and no others any more."""
+        for fd in self._descriptors:
+            os.close(fd)
+        self._descriptors = []
+        for directory in directories:
+            try:
+                fd = os.open(os.path.join(SystemSource._base, directory), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                self._descriptors.append(fd)
+                fcntl.fcntl(fd, fcntl.F_NOTIFY, self._EVENTS)
+            except OSError:
+                continue
 
 
 def error_text(error: OSError) -> str:
@@ -7106,6 +9878,17 @@ def neighbour_mac(address: bytes) -> bytes:
             if attributes.get(1) == address:
                 return attributes.get(2, b"")
     return b""
+
+
+def neighbours_read() -> dict[bytes, bytes]:
+    """Read the hardware addresses of all neighbours that the kernel knows to be there."""
+    out = {}
+    for message, data in _netlink_dump(_RTM_GETNEIGH, 0):
+        if message == _RTM_NEWNEIGH and len(data) >= 12 and int.from_bytes(data[8:10], sys.byteorder) & _NUD_PRESENT:
+            attributes = _attributes(data, 12)
+            if attributes.get(1) and any(attributes.get(2, b"")):
+                out[attributes[1]] = attributes[2]
+    return out
 
 
 def netlink_monitor() -> socket.socket | None:
@@ -8190,11 +10973,6 @@ _PEERS_MAX = 4096  # remembered clients
 _PEER_OFTEN = 8  # slow queries that make it worth to look for the plain way of replying
 
 
-def name_matches(pattern: str, name: str) -> bool:
-    """Match an interface name against a pattern with an optional `*` at its end."""
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
-
-
 def interface_admits(config: Config, at: InterfaceAddress | None, interface: str, address: bytes) -> bool:
     """Tell whether queries to `address` on `interface` are served (interface, listen-address, except-interface)."""
     names = [interface] + ([at.label, at.interface] if at is not None else [])
@@ -8715,12 +11493,1263 @@ class DnsTcpServer(socketserver.TCPServer):
 
 
 # ==============================================================================
-# 64 Daemon
+# 63 Hooks
+#
+# The program that hears of leases and neighbours (dhcp-script): a helper process
+# that keeps its rights runs it, one call at a time.
+#
+# Uses 10 12 13 21 23 43 60
+# ==============================================================================
+
+
+@record
+class ScriptCall:
+    """One run of the script: its arguments and the variables that are set for it."""
+
+    arguments: list[str]
+    variables: dict[str, str]
+
+
+def lease_call(event: LeaseEvent, domain: str, log_dhcp: bool, now: float, wall: float) -> ScriptCall:
+    """Make the call for an event of a lease, with dnsmasq's arguments and variables."""
+    lease = event.lease
+    arguments = [event.action, hardware_format(lease.hardware, lease.htype), ip4_format(lease.address)]
+    if event.name:
+        arguments.append(event.name)
+    left = lease.left(now)
+    variables = {
+        "INTERFACE": lease.interface,
+        "LEASE_EXPIRES": "0" if lease.expires is None else str(int(lease.expires - now + wall + 0.5)),
+        "CLIENT_ID": lease.client_id.hex(":"),
+        "DOMAIN": domain if event.name or event.former_name else "",
+        "OLD_HOSTNAME": event.former_name,
+        "DATA_MISSING": "1" if event.known is None else "",
+        "LOG_DHCP": "1" if log_dhcp else "",
+        **(event.known or {}),
+    }
+    if event.action != "del" and left != LEASE_FOR_EVER:
+        variables["TIME_REMAINING"] = str(left)
+    return ScriptCall(arguments, {f"DNSMASQ_{name}": value for name, value in variables.items() if value})
+
+
+class ScriptHelper:
+    """Runs the script in a child process that was forked before the daemon gave up its rights.
+
+    `put` queues a call and never waits.  One thread hands the calls over, another
+    logs what comes back; the child keeps the calls that it has not come to.
+    """
+
+    def __init__(self, path: str, account: tuple[int, int] | None, keep_output: bool, log: Log) -> None:
+        """Fork; `account` (uid, gid) runs the script, `keep_output` leaves its output to the terminal."""
+        self._log = log
+        self._calls: collections.deque[ScriptCall | None] = collections.deque()
+        self._wake = threading.Semaphore(0)
+        self._gone = False
+        self._ours, theirs = socket.socketpair()
+        self._threads = [
+            threading.Thread(target=self._hand_over, name="script", daemon=True),
+            threading.Thread(target=self._listen, name="script-log", daemon=True),
+        ]
+        if os.fork():
+            theirs.close()
+            return
+        self._ours.close()
+        try:
+            _ScriptRunner(theirs, path, account, keep_output).serve()
+        finally:
+            os._exit(0)
+
+    def start(self) -> None:
+        """Start the threads (after the last fork)."""
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, call: ScriptCall | None) -> None:
+        """Queue a call; a script that is far too slow loses the newest ones."""
+        if self._gone:
+            return
+        if len(self._calls) >= SCRIPT_QUEUE_MAX and call is not None:
+            text = f"dhcp-script is too slow: {SCRIPT_QUEUE_MAX} events wait, one is dropped"
+            self._log.complain("script queue", text)
+            return
+        self._calls.append(call)
+        self._wake.release()
+
+    def _hand_over(self) -> None:
+        while True:
+            self._wake.acquire()
+            call = self._calls.popleft()
+            try:
+                if call is None:
+                    self._ours.shutdown(socket.SHUT_WR)
+                    return
+                self._ours.sendall(_script_frame((call.arguments, call.variables)))
+            except OSError as error:
+                self._gone = True
+                self._calls.clear()
+                self._log.error(f"the helper for dhcp-script is gone: {error_text(error)}")
+                return
+
+    def _listen(self) -> None:
+        frames = _ScriptFrames(self._ours)
+        try:
+            while True:
+                frames.fill()
+                for priority, tag, text in frames.take():
+                    self._log.put((int(priority), str(tag), str(text)))
+        except OSError:  # the helper has ended
+            return
+
+    def stop(self) -> None:
+        """Hand over what waits; the helper finishes it by itself, also when we have ended."""
+        self.put(None)
+        if self._threads[0].is_alive():
+            self._threads[0].join(SCRIPT_PATIENCE)
+
+
+def _script_frame(value: Any) -> bytes:
+    data = marshal.dumps(value)
+    return len(data).to_bytes(4, "big") + data
+
+
+class _ScriptFrames:
+    """Values that come over a stream socket, each after its length."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._data = b""
+
+    def fill(self) -> None:
+        """Receive what is there, or wait for something; OSError at the end."""
+        piece = self._sock.recv(1 << 16)
+        if not piece:
+            raise OSError(errno.EPIPE, os.strerror(errno.EPIPE))
+        self._data += piece
+
+    def take(self) -> list[Any]:
+        """Take the values that are whole."""
+        out, pos, data = [], 0, self._data
+        while len(data) - pos >= 4:
+            end = pos + 4 + int.from_bytes(data[pos : pos + 4], "big")
+            if end > len(data):
+                break
+            out.append(marshal.loads(data[pos + 4 : end]))
+            pos = end
+        self._data = data[pos:]
+        return out
+
+
+class _ScriptRunner:
+    """The child's side: takes calls, runs the script for one after the other, sends its output and its end."""
+
+    def __init__(self, channel: socket.socket, path: str, account: tuple[int, int] | None, keep_output: bool) -> None:
+        self._channel = channel
+        self._path = path
+        self._account = account
+        self._keep_output = keep_output
+        self._environment = {name: value for name, value in os.environ.items() if name[:8] != "DNSMASQ_"}
+        self._frames = _ScriptFrames(channel)
+        self._calls: collections.deque[Any] = collections.deque()
+        self._ended = False
+
+    def serve(self) -> None:
+        """Run calls until the daemon is gone and the last of them is done."""
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
+        os.chdir("/")
+        process_rename("dnsmasq-script")
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 0)
+        if not self._keep_output:
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+        os.closerange(3, self._channel.fileno())
+        os.closerange(self._channel.fileno() + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        while self._calls or not self._ended:
+            if self._calls:
+                self._call(*self._calls.popleft())
+            else:
+                self._take_calls()
+
+    def _take_calls(self) -> None:
+        try:
+            self._frames.fill()
+        except OSError:
+            self._ended = True
+        self._calls += self._frames.take()
+
+    def _say(self, priority: int, tag: str, text: str) -> None:
+        try:
+            self._channel.sendall(_script_frame((priority, tag, text)))
+        except OSError:  # the daemon has ended; what it asked for is still done
+            pass
+
+    def _say_lines(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            self._say(LOG_DEBUG, "script", line.rstrip(b"\r").decode("utf-8", "replace"))
+
+    def _call(self, arguments: list[str], variables: dict[str, str]) -> None:
+        reader, writer = os.pipe()
+        failed_reader, failed_writer = os.pipe()
+        pid = os.fork()
+        if not pid:
+            try:
+                self._become(arguments, variables, writer)
+            except OSError as error:
+                os.write(failed_writer, error_text(error).encode())
+            finally:
+                os._exit(127)
+        os.close(writer)
+        os.close(failed_writer)
+        status = self._attend(pid, reader)
+        reason = os.read(failed_reader, 4096).decode()
+        os.close(reader)
+        os.close(failed_reader)
+        if reason:
+            self._say(LOG_ERROR, "", f"failed to execute {self._path}: {reason}")
+        elif os.WIFSIGNALED(status):
+            self._say(LOG_WARNING, "", f"script process killed by signal {os.WTERMSIG(status)}")
+        elif os.WEXITSTATUS(status):
+            self._say(LOG_WARNING, "", f"script process exited with status {os.WEXITSTATUS(status)}")
+
+    def _attend(self, pid: int, reader: int) -> int:
+        """Log the script's output until it ends, and take further calls meanwhile; give its wait status."""
+        poll = select.poll()
+        poll.register(reader, select.POLLIN)
+        rest, open_, watched = b"", True, not self._ended
+        while True:
+            if watched:
+                poll.register(self._channel.fileno(), select.POLLIN if len(self._calls) < SCRIPT_QUEUE_MAX else 0)
+            ready = {fd for fd, _ in poll.poll(100)}
+            if self._channel.fileno() in ready:
+                self._take_calls()
+            if self._ended and watched:
+                poll.unregister(self._channel.fileno())
+                watched = False
+            if open_ and reader in ready:
+                piece = os.read(reader, 1 << 16)
+                open_ = bool(piece)
+                *lines, rest = (rest + (piece or b"\n" if rest else piece)).split(b"\n")
+                self._say_lines(lines)
+            if not open_:
+                return os.waitpid(pid, 0)[1]
+            if not ready:  # something that the script left behind may hold its output open
+                done, status = os.waitpid(pid, os.WNOHANG)
+                if done:
+                    self._say_lines([rest] if rest else [])
+                    return status
+
+    def _become(self, arguments: list[str], variables: dict[str, str], writer: int) -> None:
+        """Turn into the script."""
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        if not self._keep_output:
+            os.dup2(writer, 1)
+            os.dup2(writer, 2)
+        if self._account is not None and os.getuid() == 0 and self._account[0] != 0:
+            privileges_drop(*self._account)
+        environment = {**self._environment, **variables}
+        os.execve(self._path, [os.path.basename(self._path), *arguments], environment)
+
+
+class NeighbourWatch:
+    """Notices who comes and goes in the kernel's neighbour tables (script-arp)."""
+
+    def __init__(self) -> None:
+        self._known = neighbours_read()
+
+    def changes(self) -> list[ScriptCall]:
+        """Give the calls for what changed since the last look."""
+        now = neighbours_read()
+        out = []
+        for address, hardware in self._known.items():
+            if now.get(address) != hardware:
+                out.append(ScriptCall(["arp-del", hardware.hex(":"), address_format(address)], {}))
+        for address, hardware in now.items():
+            if self._known.get(address) != hardware:
+                out.append(ScriptCall(["arp-add", hardware.hex(":"), address_format(address)], {}))
+        self._known = now
+        return out
+
+
+# ==============================================================================
+# 64 Lease file
+#
+# The lease file on disk, and the thread that writes it before replies go out.
+#
+# Uses 10 13 43 60
+# ==============================================================================
+
+_COPY_END = b"# whole\n"  # the last line of a copy that was written to its end
+_NO_RENAME = frozenset((errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS, errno.EOPNOTSUPP))
+
+
+class LeaseFile:
+    """The lease file on disk: never half a file, whatever happens.
+
+    Normally a new file is written beside it, synced, and renamed over it.  Where
+    that is refused (the directory belongs to root and we no longer do, the file is
+    a mount point) it is rewritten in place, and until that is done a copy lies
+    beside it, if there was a place for one.
+    """
+
+    def __init__(self, path: str, account: tuple[int, int] | None) -> None:
+        """Open or create the file while we may; `account` will write it.  OSError when that fails."""
+        self.path = os.path.realpath(path)
+        self._new = f"{self.path}.new"
+        self._copy_path = f"{self.path}.copy"
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._copy = -1
+        self._in_place = False
+        status = os.fstat(self._fd)
+        self.written = status.st_mtime if status.st_size else time.time()
+        if account is not None and os.getuid() == 0:
+            _give(self._fd, account)
+            if not _may_create(os.path.dirname(self.path), *account):
+                self._in_place = True
+                self._copy = self._copy_open(account)
+
+    def _copy_open(self, account: tuple[int, int]) -> int:
+        try:
+            fd = os.open(self._copy_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError:  # no place for a copy
+            return -1
+        _give(fd, account)
+        return fd
+
+    def read(self) -> bytes:
+        """Read the leases; where the last rewrite in place was cut off, from the copy, and finish it."""
+        try:
+            copy = _read_whole(self._copy_path)
+        except OSError:
+            copy = b""
+        if not copy.endswith(_COPY_END):
+            return _read_whole(self.path)
+        text = copy[: -len(_COPY_END)]
+        _overwrite(self._fd, text)
+        return text
+
+    def write(self, text: bytes) -> None:
+        """Put `text` on disk; when this returns it is there to stay.  OSError leaves the old text."""
+        if not self._in_place:
+            try:
+                self._replace(text)
+                return
+            except OSError as error:
+                if error.errno not in _NO_RENAME:
+                    raise
+                self._in_place = True
+                self._copy = self._copy_open((os.getuid(), os.getgid()))
+        if self._copy >= 0:
+            os.ftruncate(self._copy, 0)  # what is left of an older copy must not end this one
+            _overwrite(self._copy, text + _COPY_END)
+        self._follow()
+        _overwrite(self._fd, text)
+        if self._copy >= 0:
+            os.ftruncate(self._copy, 0)
+
+    def _follow(self) -> None:
+        """Open the file again if something else lies under its name by now."""
+        status = os.fstat(self._fd)
+        try:
+            named = os.stat(self.path)
+        except FileNotFoundError:
+            named = None
+        except OSError:  # a directory that this account cannot enter: what is open is all there is
+            return
+        if named is None or (named.st_dev, named.st_ino) != (status.st_dev, status.st_ino):
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            os.close(self._fd)
+            self._fd = fd
+
+    def _replace(self, text: bytes) -> None:
+        fd = os.open(self._new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                os.fchmod(fd, stat.S_IMODE(os.fstat(self._fd).st_mode))
+                _write_all(fd, text)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(self._new, self.path)
+        except OSError:
+            _unlink(self._new)
+            raise
+        _unlink(self._copy_path)  # of an earlier run that wrote in place
+        try:
+            directory = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError:  # some file systems cannot, some directories are not ours to read
+            pass
+
+    def keep_bad(self, lines: Sequence[bytes]) -> str:
+        """Keep lines that make no sense in a file beside this one; give its path."""
+        path = f"{self.path}.bad"
+        with open(path, "ab") as file:
+            file.write(b"".join(line + b"\n" for line in lines))
+        return path
+
+
+def _may_create(directory: str, uid: int, gid: int) -> bool:
+    """Tell whether an account may create files in a directory."""
+    status = os.stat(directory)
+    if uid == 0:
+        return True
+    bits = (
+        status.st_mode >> 6 if status.st_uid == uid else status.st_mode >> 3 if status.st_gid == gid else status.st_mode
+    )
+    return bits & 3 == 3 and not status.st_mode & stat.S_ISVTX
+
+
+def _give(fd: int, account: tuple[int, int]) -> None:
+    try:
+        os.fchown(fd, account[0], account[1])
+    except OSError:  # a file system without owners; the open descriptor does
+        pass
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def _read_whole(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _overwrite(fd: int, data: bytes) -> None:
+    """Rewrite a file in place; it is grown first, so that a full disk costs nothing of it."""
+    try:
+        os.posix_fallocate(fd, 0, len(data) or 1)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+    os.lseek(fd, 0, os.SEEK_SET)
+    _write_all(fd, data)
+    os.ftruncate(fd, len(data))
+    os.fsync(fd)
+
+
+class LeaseWriter:
+    """Writes the lease file in a thread of its own, and lets replies go when their leases are in it.
+
+    All replies that came while one write ran share the next one, so the rate of
+    leases does not depend on how long a write takes.
+    """
+
+    def __init__(self, file: LeaseFile, leases: LeaseTable, send: Callable[[Any], None], log: Log) -> None:
+        self._file = file
+        self._leases = leases
+        self._send = send
+        self._log = log
+        self._waiting: list[Any] = []
+        self._condition = threading.Condition(threading.Lock())
+        self._wanted = False
+        self._retry_at = 0.0
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread (after the last fork)."""
+        self._thread.start()
+
+    def put(self, delivery: Any) -> None:
+        """Send a reply as soon as everything that is in the table now is on disk."""
+        with self._condition:
+            if len(self._waiting) < DHCP_HELD_MAX:
+                self._waiting.append(delivery)
+            self._wanted = True
+            self._condition.notify()
+
+    def poke(self) -> None:
+        """Write what has changed without a reply that waits for it."""
+        with self._condition:
+            self._wanted = True
+            self._condition.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                while not self._wanted:
+                    if self._stopping:
+                        return
+                    left = self._retry_at - time.monotonic() if self._retry_at else None
+                    if left is not None and left <= 0:
+                        break
+                    self._condition.wait(left)
+                replies, self._waiting, self._wanted = self._waiting, [], False
+            try:
+                self._commit()
+            except Exception as error:  # nothing may end this thread: replies wait for it
+                self._log.failure("leases", error)
+            for reply in replies:
+                try:
+                    self._send(reply)
+                except Exception as error:
+                    self._log.failure("leases", error)
+
+    def _commit(self) -> None:
+        with self._leases.lock:
+            text = self._leases.text(time.time() - time.monotonic())
+        try:
+            self._file.write(text)
+        except OSError as error:
+            self._retry_at = time.monotonic() + LEASE_RETRY_SECONDS
+            self._log.complain(
+                "lease file",
+                f"failed to write {self._file.path}: {error_text(error)} (retry in {LEASE_RETRY_SECONDS:.0f} s)",
+                LOG_ERROR,
+            )
+            return
+        if self._retry_at:
+            self._retry_at = 0.0
+            self._log.info(f"{self._file.path} is written again")
+
+    def stop(self) -> None:
+        """Write what is left, and end."""
+        with self._condition:
+            self._stopping = True
+            self._wanted = self._wanted or self._retry_at > 0
+            self._condition.notify()
+        self._thread.join(LEASE_STOP_SECONDS)
+
+
+# ==============================================================================
+# 65 DHCP servers
+#
+# The socket on port 67, pings, packets to clients without an address, and what is
+# read from files for DHCP.
+#
+# Uses 10 11 12 13 20 21 23 30 31 33 40 43 54 56 57 58 60 62 63 64
+# ==============================================================================
+
+
+@record
+class Dhcp4Delivery:
+    """A reply with the interface that it leaves by."""
+
+    outcome: Dhcp4Outcome
+    interface: str
+    index: int
+    source: int  # our address there
+
+
+def udp_frame(payload: bytes, source: tuple[int, int], target: tuple[int, int]) -> bytes:
+    """Make an IPv4 packet with a UDP datagram between (address, port) pairs (RFC 768, RFC 791)."""
+    length = 8 + len(payload)
+    udp = struct.pack("!HHHH", source[1], target[1], length, 0) + payload
+    pseudo = struct.pack("!IIHH", source[0], target[0], 17, length)
+    udp = udp[:6] + (_checksum(pseudo + udp) or 0xFFFF).to_bytes(2, "big") + udp[8:]
+    head = struct.pack("!BBHHHBBHII", 0x45, 0xC0, 20 + length, 0, 0, 64, 17, 0, source[0], target[0])
+    return head[:10] + _checksum(head).to_bytes(2, "big") + head[12:] + udp
+
+
+def _checksum(data: bytes) -> int:
+    """Compute the Internet checksum (RFC 1071)."""
+    data += b"\0" * (len(data) & 1)
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+class Dhcp4Sender:
+    """Everything that DHCP sends; the packet socket is opened while we may.  Used by several threads."""
+
+    def __init__(self, sock: socket.socket, server_port: int, log: Log) -> None:
+        self._sock = sock
+        self._port = server_port
+        self._log = log
+        try:
+            self._packets: socket.socket | None = socket.socket(
+                socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0
+            )
+        except OSError:  # then clients without an address are answered by broadcast
+            self._packets = None
+
+    def send(self, delivery: Dhcp4Delivery) -> None:
+        """Send a reply; what goes wrong is logged."""
+        outcome = delivery.outcome
+        try:
+            if outcome.hardware and self._unicast(delivery):
+                return
+            if outcome.address and not outcome.hardware:
+                self._sock.sendto(outcome.wire, (ip4_format(outcome.address), outcome.port))
+                return
+            info = struct.pack("=iI4x", delivery.index, socket.htonl(delivery.source))
+            control = [(socket.IPPROTO_IP, IP_PKTINFO, info)]
+            self._sock.sendmsg([outcome.wire], control, 0, ("255.255.255.255", outcome.port))
+        except OSError as error:
+            where = ip4_format(outcome.address) if outcome.address else f"255.255.255.255 on {delivery.interface}"
+            self._log.complain(
+                ("dhcp send", where), f"Error sending DHCP packet to {where}: {error_text(error)}", tag=TAG_DHCP
+            )
+
+    def _unicast(self, delivery: Dhcp4Delivery) -> bool:
+        """Send to a client that does not have its address yet; False: broadcast instead."""
+        outcome = delivery.outcome
+        if self._packets is None or len(outcome.hardware) > 8 or outcome.htype != ETHERNET:
+            return False
+        frame = udp_frame(outcome.wire, (delivery.source, self._port), (outcome.address, outcome.port))
+        try:
+            self._packets.sendto(frame, (delivery.interface, 0x0800, 0, 0, outcome.hardware))
+        except OSError:
+            return False
+        return True
+
+
+class Pinger:
+    """Asks with ICMP echo whether an address is in use (RFC 792); nobody waits for it."""
+
+    def __init__(self) -> None:
+        """Open the raw socket; OSError without the right to."""
+        self.sock = socket.socket(
+            socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP
+        )
+        self._id = os.getpid() & 0xFFFF
+
+    def send(self, address: int, interface: str) -> None:
+        """Send an echo request; what cannot be sent will not be answered."""
+        head = struct.pack("!BBHHH", 8, 0, 0, self._id, 1)
+        packet = head[:2] + _checksum(head).to_bytes(2, "big") + head[4:]
+        try:
+            self.sock.sendto(packet, (ip4_format(address), 0))
+        except OSError:
+            pass
+
+    def answers(self) -> set[int]:
+        """Read the addresses that answered since the last time."""
+        out = set()
+        for _ in range(DHCP_PINGS_MAX):
+            try:
+                packet, peer = self.sock.recvfrom(256)
+            except OSError:
+                break
+            head = (packet[0] & 15) * 4 if packet else 0
+            if packet[head : head + 1] == b"\0" and packet[head + 4 : head + 6] == self._id.to_bytes(2, "big"):
+                out.add(ip4_number(socket.inet_aton(peer[0])))
+        return out
+
+
+class Dhcp4Server(socketserver.UDPServer):
+    """The socket on port 67 with a loop of its own: messages, pings, delayed replies, ends of leases.
+
+    All decisions are made in its thread, under the lock of the leases.
+    """
+
+    max_packet_size = 4096
+    allow_reuse_address = False
+
+    def __init__(self, config: Config, service: Dhcp4Service, log: Log) -> None:
+        self.service = service
+        self.writer: LeaseWriter | None = None
+        self.forget: Callable[[set[bytes]], None] = lambda names: None  # drops finished DNS answers
+        self.script: ScriptHelper | None = None
+        self._log = log
+        self._bind_one = bool(config.bind_interfaces or config.bind_dynamic)
+        self._only = config.interface[0] if len(config.interface) == 1 and "*" not in config.interface[0] else ""
+        self.bound_to = ""
+        self._stopping = False
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timer_serial = itertools.count()
+        self._pinging: dict[int, list[tuple[Dhcp4Message, Dhcp4Arrival]]] = {}
+        self._names: dict[int, str] = {}
+        self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._jobs: collections.deque[Callable[[], None]] = collections.deque()
+        self._shift = _clock_shift()
+        self._next_tick = 0.0
+        port = (config.dhcp_alternate_port or (DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT))[0]
+        super().__init__(("0.0.0.0", port), socketserver.DatagramRequestHandler)
+        self.sender = Dhcp4Sender(self.socket, port, log)
+        self.pinger: Pinger | None = None
+        try:
+            self.pinger = None if config.no_ping else Pinger()
+        except OSError as error:
+            log.warning(f"cannot ping addresses before they are offered: {error_text(error)}", TAG_DHCP)
+
+    def server_bind(self) -> None:
+        """Bind; several servers may share the port where each keeps to its interface."""
+        sock = self.socket
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0xC0)
+        if self._bind_one:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._only:
+                try:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._only.encode())
+                    self.bound_to = self._only
+                except OSError:  # the interface is not there yet
+                    pass
+        sock.setblocking(False)
+        sock.bind(self.server_address)
+
+    def run_soon(self, job: Callable[[], None]) -> None:
+        """Have `job` run in this thread."""
+        self._jobs.append(job)
+        try:
+            os.write(self._wake_out, b"\0")
+        except OSError:  # it is awake
+            pass
+
+    def stop(self) -> None:
+        """End the loop."""
+        self._stopping = True
+        self.run_soon(lambda: None)
+
+    def serve_forever(self, poll_interval: float = 0.5) -> None:
+        """Serve until `stop`: the body of the DHCP thread."""
+        poll = select.poll()
+        for fd in [self.socket.fileno(), self._wake_in] + ([self.pinger.sock.fileno()] if self.pinger else []):
+            poll.register(fd, select.POLLIN)
+        while not self._stopping:
+            try:
+                ready = {fd for fd, _ in poll.poll(self._patience())}
+                if self._wake_in in ready:
+                    os.read(self._wake_in, 4096)
+                    self._run_jobs()
+                if self.pinger is not None and self.pinger.sock.fileno() in ready:
+                    for address in self.pinger.answers():
+                        self._ping_done(address, True)
+                if self.socket.fileno() in ready:
+                    self._receive()
+                self._run_timers()
+            except Exception as error:  # nothing that a client sends may end this thread
+                self._log.failure("dhcp", error)
+
+    def _run_jobs(self) -> None:
+        while self._jobs:
+            try:
+                self._jobs.popleft()()
+            except Exception as error:  # the next one has nothing to do with it
+                self._log.failure("dhcp", error)
+
+    def _patience(self) -> float:
+        """Give the milliseconds until something has to be done."""
+        due = min(self._next_tick, self._timers[0][0] if self._timers else self._next_tick)
+        return max((due - time.monotonic()) * 1000, 0) + 1
+
+    def _receive(self) -> None:
+        """Take what waits in the socket, at most so many messages that timers are not late."""
+        for _ in range(64):
+            try:
+                data, control, _, peer = self.socket.recvmsg(self.max_packet_size, 64)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._log.complain(
+                    ("dhcp receive", error.errno), f"failed to receive DHCP: {error_text(error)}", tag=TAG_DHCP
+                )
+                return
+            try:
+                self._message(data, control[0][2], peer)
+            except WireError:
+                continue  # no BOOTP message
+
+    def _arrival(self, info: bytes, peer: tuple[str, int]) -> Dhcp4Arrival | None:
+        """Tell how a message came; None when DHCP is not served there."""
+        index, local, target = int.from_bytes(info[:4], sys.byteorder), ip4_number(info[4:8]), ip4_number(info[8:12])
+        state = self.service.state
+        name = next((at.interface for at in state.interfaces if at.index == index), "") or self._name(index)
+        loopback = name == "lo"
+        if loopback:  # a tool on this machine, perhaps: it means the interface whose address it used
+            at = next((at for at in state.interfaces if ip4_number(at.address) == target and not at.loopback), None)
+            name, index, loopback = (at.interface, at.index, False) if at is not None else (name, index, True)
+        if not dhcp_admits(state.config, state.interfaces, state.main_interface(name)):
+            if all(at.interface != name or len(at.address) == 16 for at in state.interfaces) and name:
+                text = f"DHCP packet received on {name} which has no address"
+                self._log.complain(("no address", name), text, tag=TAG_DHCP)
+            return None
+        own = next(
+            (ip4_number(at.address) for at in state.interfaces if at.interface == name and len(at.address) == 4), 0
+        )
+        source = ip4_number(socket.inet_aton(peer[0]))
+        unicast = target != 0xFFFFFFFF and target in state.own
+        main = state.main_interface(name)
+        return Dhcp4Arrival(main, index, own or local, source, peer[1], name, unicast, loopback)
+
+    def _name(self, index: int) -> str:
+        try:
+            return socket.if_indextoname(index)
+        except OSError:
+            return ""
+
+    def _message(self, data: bytes, info: bytes, peer: tuple[str, int]) -> None:
+        arrival = self._arrival(info, peer)
+        if arrival is None:
+            return
+        message = dhcp4_unpack(data)
+        if self.service.state.config.dhcp_relay and self._relay(data, message, arrival):
+            return
+        if self.service.state.ranges and message.op == BOOT_REQUEST:
+            self._judge(message, arrival)
+
+    def _judge(self, message: Dhcp4Message, arrival: Dhcp4Arrival) -> None:
+        now = time.monotonic()
+        leases = self.service.leases
+        with leases.lock:
+            before = leases.serial
+            try:
+                outcome = self.service.handle(message, arrival, now)
+            except DhcpPing as wanted:
+                self._ping(wanted.address, message, arrival)
+                return
+            changed = leases.serial != before
+            if changed:
+                self.settle()
+        if outcome is None:
+            if changed and self.writer is not None:
+                self.writer.poke()
+            return
+        delivery = Dhcp4Delivery(outcome, arrival.device, arrival.index, outcome.source or arrival.local)
+        if changed and self.writer is not None:
+            self.writer.put(delivery)
+        elif outcome.delay:
+            if len(self._timers) < DHCP_HELD_MAX:  # beyond that it is a flood, and no loss
+                self._later(outcome.delay, functools.partial(self.sender.send, delivery))
+        else:
+            self.sender.send(delivery)
+
+    def settle(self) -> None:
+        """Tell the script what changed, and let no finished DNS answer outlive it."""
+        service = self.service
+        events = service.leases.take_events()
+        names = service.take_names()
+        if names:
+            self.forget(names)
+        if self.script is None:
+            return
+        now, wall, config = time.monotonic(), time.time(), service.state.config
+        for event in events:
+            domain = service.state.domain_of(event.lease.address)
+            text = dns_name_format(domain) if domain else ""
+            self.script.put(lease_call(event, text, config.log_dhcp, now, wall))
+
+    # -- timers --
+
+    def _later(self, seconds: float, job: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._timer_serial), job))
+
+    def _run_timers(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2]()
+        if now >= self._next_tick:
+            self._next_tick = now + 1.0
+            self.tick(now)
+
+    def tick(self, now: float) -> None:
+        """Once a second: end leases, and notice a clock that was set or a machine that slept."""
+        service = self.service
+        (wall, counted), (known_wall, known_counted) = _clock_shift(), self._shift
+        slept = counted - known_counted if counted - known_counted > 1.0 else 0.0
+        clock_set = abs(wall - known_wall - slept) > 2.0
+        with service.leases.lock:
+            before = service.leases.serial
+            if slept:
+                service.leases.pass_time(slept)
+            if clock_set and service.leases.by_address:
+                self._log.info("the clock was set: the ends of leases are written anew", TAG_DHCP)
+                service.leases.serial += 1
+            self._shift = (wall if clock_set else known_wall + slept, known_counted + slept)
+            service.expire(now)
+            changed = service.leases.serial != before
+            if changed:
+                self.settle()
+        if changed and self.writer is not None:
+            self.writer.poke()
+
+    # -- pings --
+
+    def _ping(self, address: int, message: Dhcp4Message, arrival: Dhcp4Arrival) -> None:
+        """Ask for an address; the message is judged again when the answer is known."""
+        waiting = self._pinging.get(address)
+        if self.pinger is None or (waiting is None and len(self._pinging) >= DHCP_PINGS_MAX):
+            self.service.pool.ping_result(address, False, time.monotonic())
+            self._jobs.append(functools.partial(self._judge, message, arrival))
+            self.run_soon(lambda: None)
+            return
+        if waiting is None:
+            self._pinging[address] = [(message, arrival)]
+            self.pinger.send(address, arrival.interface)
+            self._later(DHCP_PING_SECONDS, functools.partial(self._ping_done, address, False))
+        elif all(other.hardware != message.hardware for other, _ in waiting) and len(waiting) < DHCP_PINGS_MAX:
+            waiting.append((message, arrival))
+
+    def _ping_done(self, address: int, alive: bool) -> None:
+        waiting = self._pinging.pop(address, None)
+        if waiting is None:
+            return
+        self.service.pool.ping_result(address, alive, time.monotonic())
+        for message, arrival in waiting:
+            self._judge(message, arrival)
+
+    # -- relaying --
+
+    def _relay(self, data: bytes, message: Dhcp4Message, arrival: Dhcp4Arrival) -> bool:
+        """Pass a message on as a relay; True when it is nobody else's."""
+        state = self.service.state
+        rules = [rule for rule in state.config.dhcp_relay if len(rule.local) == 4]
+        if message.op == BOOT_REPLY:
+            self._relay_back(data, arrival, rules)
+            return True
+        port = state.config.dhcp_alternate_port or (DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT)
+        for rule in rules:
+            at = next((at for at in state.interfaces if at.address == rule.local), None)
+            if at is None or at.interface != arrival.interface:
+                continue
+            wire = relay_request(data, rule, self._uplink(rule), at.index, arrival.unicast)
+            if wire is None:
+                continue
+            target = Dhcp4Outcome(wire, ip4_number(rule.server) if rule.server else 0, rule.port or port[0])
+            index = arrival.index
+            if rule.server is None:
+                index = next((at.index for at in state.interfaces if at.interface == rule.interface), 0)
+            self.sender.send(Dhcp4Delivery(target, rule.interface or arrival.interface, index, ip4_number(rule.local)))
+            if state.config.log_dhcp:
+                where = address_format(rule.server) if rule.server else rule.interface
+                self._log.info(f"DHCP relay from {address_format(rule.local)} to {where}", TAG_DHCP)
+        return False
+
+    def _uplink(self, rule: DhcpRelay) -> int:
+        """Give our address towards the server of a split relay."""
+        if rule.uplink is not None:
+            return ip4_number(rule.uplink)
+        at = next(
+            (at for at in self.service.state.interfaces if at.interface == rule.interface and len(at.address) == 4),
+            None,
+        )
+        return ip4_number(at.address) if at is not None else ip4_number(rule.local)
+
+    def _relay_back(self, data: bytes, arrival: Dhcp4Arrival, rules: Sequence[DhcpRelay]) -> None:
+        message, wire, index = relay_reply(data)
+        state = self.service.state
+        for rule in rules:
+            relay = self._uplink(rule) if rule.split else ip4_number(rule.local)
+            if relay != message.giaddr or (
+                rule.interface and not rule.split and not name_matches(rule.interface, arrival.interface)
+            ):
+                continue
+            at = next((at for at in state.interfaces if at.address == rule.local and index in (0, at.index)), None)
+            if at is None:
+                continue
+            port = (state.config.dhcp_alternate_port or (DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT))[1]
+            outcome = Dhcp4Outcome(wire, 0, port)
+            if message.ciaddr:
+                outcome.address = message.ciaddr
+            elif not message.flags & DHCP_BROADCAST and message.hardware and message.yiaddr:
+                outcome.address, outcome.hardware, outcome.htype = message.yiaddr, message.hardware, message.htype
+            self.sender.send(Dhcp4Delivery(outcome, at.interface, at.index, ip4_number(rule.local)))
+            return
+
+
+def _clock_shift() -> tuple[float, float]:
+    """Give how far the wall clock and the clock that counts sleep are ahead of the monotonic one."""
+    monotonic = time.monotonic()
+    return time.time() - monotonic, time.clock_gettime(time.CLOCK_BOOTTIME) - monotonic
+
+
+def dhcp_admits(config: Config, interfaces: Sequence[InterfaceAddress], interface: str) -> bool:
+    """Tell whether DHCP is served on an interface."""
+    if any(name_matches(pattern, interface) for pattern in (*config.no_dhcp_interface, *config.no_dhcpv4_interface)):
+        return False
+    addresses = [at for at in interfaces if at.interface == interface and len(at.address) == 4]
+    return any(interface_admits(config, at, interface, at.address) for at in addresses)
+
+
+# --- files ---
+
+
+class DhcpFiles:
+    """Reads what DHCP takes from files: dhcp-hostsfile, dhcp-optsfile, their directories, /etc/ethers."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.signs: dict[str, int] = {}
+        self._fresh: Container[str] | None = None  # the files that are named in the log when they are read; None: all
+
+    def hosts(self, config: Config) -> list[DhcpHost]:
+        """Give all dhcp-host entries, the earliest first."""
+        out = [dhcp_host_copy(host) for host in config.dhcp_host]  # addresses are taken away and added below
+        for path in (*config.dhcp_hostsfile, *config.dhcp_hostsdir):
+            out += self._values("dhcp-host", path)
+        if config.read_ethers:
+            out += self._ethers("/etc/ethers")
+        return self._distinct(out)
+
+    def _distinct(self, hosts: list[DhcpHost]) -> list[DhcpHost]:
+        """Drop an address that several entries claim from the later ones: two clients cannot have it."""
+        owners: dict[bytes, DhcpHost] = {}
+        for host in hosts:
+            if host.ipv4 is not None and owners.setdefault(host.ipv4, host) is not host:
+                self._log.warning(
+                    f"duplicate dhcp-host IP address {address_format(host.ipv4)} at {host.place}, "
+                    f"it is taken at {owners[host.ipv4].place}", TAG_DHCP,
+                )  # fmt: skip
+                host.ipv4 = None
+        return hosts
+
+    def options(self, config: Config) -> list[DhcpOptionRule]:
+        """Give all dhcp-option entries, the earliest first."""
+        out = list(config.dhcp_option)
+        for path in (*config.dhcp_optsfile, *config.dhcp_optsdir):
+            out += self._values("dhcp-option", path)
+        return out
+
+    def _values(self, option: str, path: str) -> list[Any]:
+        out = []
+        try:
+            paths = SystemSource().files(path)
+        except OSError as error:
+            self._log.error(f"cannot read {path}: {error_text(error)}", TAG_DHCP)
+            return []
+        for file in paths:
+            try:
+                values, problems = config_values_parse(option, SystemSource().read(file), file)
+            except OSError as error:
+                self._log.error(f"cannot read {file}: {error_text(error)}", TAG_DHCP)
+                continue
+            for problem in problems:
+                self._log.error(config_problem_format(problem))
+            if self._fresh is None or file in self._fresh:
+                self._log.info(f"read {file}", TAG_DHCP)
+            out += values
+        return out
+
+    def _ethers(self, path: str) -> list[DhcpHost]:
+        out = []
+        try:
+            with open(path, "rb") as file:
+                lines = file.read().split(b"\n")
+        except OSError as error:
+            self._log.error(f"failed to read {path}: {error_text(error)}", TAG_DHCP)
+            return []
+        for number, line in enumerate(lines, 1):
+            fields = line.decode("utf-8", "replace").partition("#")[0].split()
+            if not fields or fields[0][0] == "+":
+                continue
+            place = f"{path} line {number}"
+            hardware = hardware_parse(fields[0])
+            if hardware is None or len(hardware.octets) != 6 or None in hardware.octets or len(fields) < 2:
+                self._log.error(f"bad line at {place}", TAG_DHCP)
+                continue
+            address = address_parse(fields[1])
+            if address is None and _ETHERS_NAME.match(fields[1]) and fields[1].strip("0123456789."):
+                name, _, domain = fields[1].removesuffix(".").partition(".")
+                wire = dns_name_parse(domain) if domain else b""
+                out.append(DhcpHost((hardware,), any_client_id=True, name=name, domain=wire, place=place))
+            elif address is not None and len(address) == 4:
+                out.append(DhcpHost((hardware,), any_client_id=True, ipv4=address, place=place))
+            else:
+                self._log.error(f"bad address at {place}", TAG_DHCP)
+        self._log.info(f"read {path} - {len(out)} addresses", TAG_DHCP)
+        return out
+
+    def moved(self, config: Config) -> bool:
+        """Tell whether a file of a directory that is followed has changed since the last look."""
+        signs = directories_signs((*config.dhcp_hostsdir, *config.dhcp_optsdir))
+        self._fresh = {path for path in signs if signs[path] != self.signs.get(path)}
+        changed, self.signs = signs != self.signs, signs
+        return changed
+
+    def begin(self, config: Config) -> None:
+        """Begin to read everything, and to follow the directories."""
+        self.moved(config)
+        self._fresh = None
+
+
+_ETHERS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_-]{1,63})*\.?\Z")
+
+
+def hosts_with_addresses(hosts: Sequence[DhcpHost], find: Callable[[str], int], log: Log) -> list[DhcpHost]:
+    """Give entries that have a name and no address the address that hosts data has for the name."""
+    taken = {host.ipv4 for host in hosts if host.ipv4 is not None}
+    out = [dhcp_host_copy(host) for host in hosts]
+    for host in out:
+        if not host.name or host.ipv4 is not None or host.ipv6:
+            continue
+        domain = f".{dns_name_format(host.domain)}" if host.domain else ""
+        packed = find(host.name + domain).to_bytes(4, "big")
+        if packed == b"\0" * 4:
+            continue
+        if packed in taken:
+            log.warning(
+                f"duplicate IP address {address_format(packed)} ({host.name}) in dhcp-config directive", TAG_DHCP
+            )
+            continue
+        taken.add(packed)
+        host.ipv4 = packed
+    return out
+
+
+def dhcp_host_copy(host: DhcpHost) -> DhcpHost:
+    """Copy an entry, so that what is done to it does not change the configuration."""
+    return DhcpHost(**{name: getattr(host, name) for name in DhcpHost.__annotations__})
+
+
+def dhcp_texts(config: Config) -> list[str]:
+    """Describe ranges and relays for the log at start."""
+    ranges = [_range_text(rule) for rule in config.dhcp_range if len(rule.first) == 4]
+    return ranges + [_relay_text(rule) for rule in config.dhcp_relay if len(rule.local) == 4]
+
+
+def _relay_text(rule: DhcpRelay) -> str:
+    target = address_format(rule.server) if rule.server is not None else f"broadcast via {rule.interface}"
+    via = f" via {rule.interface}" if rule.server is not None and rule.interface else ""
+    return f"DHCP relay from {address_format(rule.local)} to {target}{via}"
+
+
+def _range_text(rule: DhcpRange) -> str:
+    first, last = address_format(rule.first), address_format(rule.last)
+    lease = DHCP_LEASE_DEFAULT if rule.lease is None else rule.lease
+    time_text = "infinite" if lease < 0 else duration_format(lease)
+    if "proxy" in rule.modes:
+        return f"DHCP, proxy on subnet {first}"
+    if "static" in rule.modes:
+        return f"DHCP, static leases only on {first}, lease time {time_text}"
+    return f"DHCP, IP range {first} -- {last}, lease time {time_text}"
+
+
+class DhcpRuntime:
+    """DHCP as it runs: the leases with their file, the service with its socket, reload and end."""
+
+    def __init__(self, config: Config, account: tuple[int, int] | None, state: DhcpState, log: Log) -> None:
+        """Open the lease file and the socket while we may; StartError when that fails.
+
+        `state` is made anew by `rebuild` as soon as there are leases to name.
+        """
+        self._log = log
+        self.leases = LeaseTable(config.dhcp_lease_max)
+        self.leases.extras = bool(config.leasequery)
+        self.leases.fqdn = bool(config.dhcp_fqdn)
+        self.service = Dhcp4Service(state, self.leases, lambda below: int.from_bytes(os.urandom(4), "big") % below)
+        self._file: LeaseFile | None = self._open_file(config, account)
+        text, reference = self._stored(config)
+        now = time.monotonic()
+        bad = self.leases.read(text, reference, now)
+        if bad:
+            self._report_bad(config, bad)
+        if len(self.leases) > config.dhcp_lease_max:
+            log.warning(
+                f"{len(self.leases)} stored leases are more than dhcp-lease-max={config.dhcp_lease_max}", TAG_DHCP
+            )
+        for lease in self.leases.by_address.values():
+            packed = lease.address.to_bytes(4, "big")
+            at = next((at for at in state.interfaces if address_in(packed, at.address, at.prefix)), None)
+            lease.interface = at.interface if at is not None else ""
+        try:
+            self.server = Dhcp4Server(config, self.service, log)
+        except OSError as error:
+            raise StartError(
+                EXIT_NETWORK, f"failed to bind DHCP server socket: {error_text(error)}{_bind_remedy(config, error)}"
+            ) from None
+        if self._file is not None:
+            self.server.writer = LeaseWriter(self._file, self.leases, self.server.sender.send, log)
+
+    @staticmethod
+    def _open_file(config: Config, account: tuple[int, int] | None) -> LeaseFile | None:
+        if config.leasefile_ro or not config.dhcp_range:
+            return None
+        try:
+            return LeaseFile(config.dhcp_leasefile, account)
+        except OSError as error:
+            raise StartError(
+                EXIT_FILE, f"cannot open or create lease file {config.dhcp_leasefile}: {error_text(error)}"
+            ) from None
+
+    def _stored(self, config: Config) -> tuple[bytes, float]:
+        """Read the stored leases, and the time by which their ends are meant."""
+        if self._file is None:
+            if not config.dhcp_script:
+                return b"", time.time()
+            status, text = SystemSource().run(f"{config.dhcp_script} init")
+            if status:
+                raise StartError(EXIT_SCRIPT + status, f"lease-init script returned exit code {status}")
+            return text, time.time()
+        text = self._file.read()
+        wall = time.time()
+        reference = leases_reference_time(wall, self._file.written)
+        if abs(reference - wall) > 1.0:
+            self._log.warning(
+                "the clock is not set: leases have left what they had when their file was written", TAG_DHCP
+            )
+        return text, reference
+
+    def _report_bad(self, config: Config, bad: Sequence[bytes]) -> None:
+        for line in bad[:10]:
+            self._log.warning(
+                f"ignoring invalid line in lease database: {line[:200].decode('utf-8', 'replace')}", TAG_DHCP
+            )
+        try:
+            if self._file is not None:
+                self._log.warning(f"{len(bad)} such lines are kept in {self._file.keep_bad(bad)}", TAG_DHCP)
+        except OSError as error:
+            self._log.error(f"cannot keep them: {error_text(error)}", TAG_DHCP)
+
+    def start(self, script: ScriptHelper | None, forget: Callable[[set[bytes]], None]) -> None:
+        """Start the threads; `forget` drops finished DNS answers for names."""
+        self.server.forget = forget
+        self.server.script = script
+        self.service.script = script is not None
+        with self.leases.lock:
+            self.service.expire(time.monotonic())
+            self.leases.change_all()
+            self.service.rename_all()
+            self.server.settle()
+        if self.server.bound_to:
+            self._log.info(f"DHCP, sockets bound exclusively to interface {self.server.bound_to}", TAG_DHCP)
+        if self.server.writer is not None:
+            self.server.writer.start()
+            self.server.writer.poke()
+        threading.Thread(target=self.server.serve_forever, name="dhcp", daemon=True).start()
+
+    def rebuild(self, state: DhcpState, renamed: bool) -> None:
+        """Swap a new state in; `renamed`: configuration and hosts files were read again, so names may change."""
+        with self.leases.lock:
+            self.service.use(state)
+            self.leases.limit = state.config.dhcp_lease_max
+            if renamed:
+                self.leases.change_all()
+                self.service.rename_all()
+            self.server.settle()
+        if renamed and self.server.writer is not None:
+            self.server.writer.poke()
+
+    def stop(self) -> None:
+        """End the threads; the lease file is up to date then."""
+        self.server.stop()
+        if self.server.writer is not None:
+            self.server.writer.stop()
+
+
+def _bind_remedy(config: Config, error: OSError) -> str:
+    """Tell who holds the port, or who may have it."""
+    port = (config.dhcp_alternate_port or (DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT))[0]
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"; UDP port {port} is for root only, start as root"
+    holder = port_holder(port, False)
+    return f"; UDP port {port} is {holder}" if holder else ""
+
+
+# ==============================================================================
+# 68 Daemon
 #
 # From a configuration to a running service: building the state, binding,
 # daemonising, watching files and interfaces, signals, reload, statistics.
 #
-# Uses 10 11 13 15 20 21 30 31 33 40 41 42 51 60 61 62
+# Uses 10 11 12 13 15 20 21 30 31 33 40 41 42 51 54 56 60 61 62 63 65
 # ==============================================================================
 
 
@@ -8795,13 +12824,11 @@ class StateBuilder:
         self._log = log
         self._hosts: dict[str, str] = {}  # addresses of servers that were given by name
 
-    def local_data(self, config: Config, resolv_domain: bytes) -> LocalData:
+    def local_data(self, config: Config, domain_of: Callable[[bytes], bytes]) -> LocalData:
         """Load the records of the configuration and all hosts files."""
         data = LocalData()
-        data.add_config(config, functools.partial(domain_for, config.domain, resolv_domain), hostname_read())
-        expand = (
-            functools.partial(domain_for, config.domain, resolv_domain) if config.expand_hosts else lambda address: b""
-        )
+        data.add_config(config, domain_of, hostname_read())
+        expand = domain_of if config.expand_hosts else lambda address: b""
         reader = HostsReader(data, expand, self._log.error)
         paths = [] if config.no_hosts else ["/etc/hosts"]
         for path in reversed(config.addn_hosts):
@@ -8816,7 +12843,7 @@ class StateBuilder:
 
     def _expanded(self, path: str) -> list[str]:
         try:
-            return directory_files(path) if os.path.isdir(path) else [path]
+            return SystemSource().files(path)
         except OSError as error:
             self._log.error(f"failed to read {path}: {error_text(error)}")
             return []
@@ -8894,43 +12921,10 @@ class StateBuilder:
         return rules
 
 
-def domain_for(rules: Sequence[DomainRule], resolv_domain: bytes, address: bytes) -> bytes:
-    """Find the domain for an address: the latest rule whose range has it, else the last rule without a range."""
-    general = b""
-    for rule in reversed(rules):
-        name = resolv_domain if rule.from_resolv else rule.domain
-        if rule.first is None or rule.last is None:
-            if not rule.interface and not general:
-                general = name
-        elif len(rule.first) == len(address) and rule.first <= address <= rule.last:
-            return name
-    return general if general != DNS_ROOT else b""
-
-
-def hostname_read() -> bytes:
-    """Give this machine's name in wire form, the root when it has none that is valid."""
-    try:
-        return dns_name_parse(socket.gethostname())
-    except ValueError:
-        return DNS_ROOT
-
-
-def resolv_domain_read(paths: Sequence[str]) -> bytes:
-    """Give the first entry of the `search` or `domain` line of the resolv file (domain=#)."""
-    for path in paths[:1]:
-        try:
-            with open(path, "rb") as file:
-                lines = file.read(1 << 16).split(b"\n")
-        except OSError:
-            return b""
-        for line in lines:
-            words = line.split()
-            if len(words) > 1 and words[0] in (b"search", b"domain"):
-                try:
-                    return dns_name_parse(words[1].decode("latin-1"))
-                except ValueError:
-                    return b""
-    return b""
+_NEED_RESTART = (
+    "user", "group", "pid_file", "port", "no_daemon", "keep_in_foreground", "dumpfile", "dhcp_leasefile",
+    "leasefile_ro", "dhcp_script", "dhcp_scriptuser", "script_arp", "dhcp_alternate_port", "no_ping",
+)  # fmt: skip
 
 
 class Daemon:
@@ -8963,6 +12957,12 @@ class Daemon:
         self._committed = False  # the start can no longer fail: signals wait for the main loop
         self._netlink: socket.socket | None = None
         self._started = False
+        self._dhcp: DhcpRuntime | None = None
+        self._dhcp_files = DhcpFiles(log)
+        self._dhcp_lists: tuple[list[DhcpHost], list[DhcpOptionRule]] = ([], [])
+        self._script: ScriptHelper | None = None
+        self._neighbours: NeighbourWatch | None = None
+        self._directories = DirectoryWatch()
 
     # -- start --
 
@@ -8987,15 +12987,26 @@ class Daemon:
         self._service = DnsService(state, exchange, self._log, self._dump)
         if config.port:
             self._listen(config, fatal=True)
+        if any(len(rule.first) == 4 for rule in config.dhcp_range) or any(
+            len(rule.local) == 4 for rule in config.dhcp_relay
+        ):
+            self._dhcp_files.begin(config)
+            self._dhcp = DhcpRuntime(config, account, self._dhcp_state(config, state.local, True), self._log)
         self._background(config, account)
         self._log.start()
         self._announce(config)
         threading.stack_size(1 << 18)
+        if self._script is not None:
+            self._script.start()
+            self._neighbours = NeighbourWatch() if config.script_arp else None
+        if self._dhcp is not None:
+            self._dhcp.start(self._script, self._forget_names)
         threading.Thread(target=exchange.run, name="upstream", daemon=True).start()
         for udp in self._udp.values():
             self._serve(udp)
         for tcp in self._tcp.values():
             self._serve(tcp)
+        self._directories.follow((*config.hostsdir, *config.dhcp_hostsdir, *config.dhcp_optsdir))
         self._started = True
         self._probe_loops()
 
@@ -9012,14 +13023,33 @@ class Daemon:
         return True
 
     def _build(self, config: Config) -> DnsState:
-        domain = (
-            resolv_domain_read(config.resolv_file or ("/etc/resolv.conf",))
-            if any(rule.from_resolv for rule in config.domain)
-            else b""
-        )
-        self._hosts_signs = self._hosts_read(config)
-        local = self._builder.local_data(config, domain) if config.port else LocalData()
+        self._hosts_signs = directories_signs(config.hostsdir)
+        local = self._builder.local_data(config, self._domains(config)) if config.port else LocalData()
         return self._state(config, local)
+
+    def _domains(self, config: Config) -> Callable[[bytes], bytes]:
+        """Give the function that finds the domain of an address."""
+        from_resolv = any(rule.from_resolv for rule in config.domain)
+        found = resolv_domain_read(config.resolv_file or ("/etc/resolv.conf",)) if from_resolv else b""
+        return functools.partial(domain_for, config.domain, found, self._interfaces)
+
+    def _dhcp_state(self, config: Config, local: LocalData, reread: bool) -> DhcpState:
+        """Make what DHCP decides by; `reread`: the files that it names too."""
+        files = self._dhcp_files
+        if reread:
+            self._dhcp_lists = files.hosts(config), files.options(config)
+        hosts, options = self._dhcp_lists
+        state = DhcpState(config, DhcpHosts(hosts), options, self._interfaces, local, self._domains(config), self._log)
+        if config.port:
+            state.hosts = DhcpHosts(hosts_with_addresses(hosts, state.address_of, self._log))
+        return state
+
+    def _forget_names(self, names: set[bytes]) -> None:
+        """Drop finished DNS answers: names of leases have changed (an alias of one of them may be anything)."""
+        if self.config.cname:
+            self._answers.clear()
+        else:
+            self._answers.forget(names)
 
     def _state(self, config: Config, local: LocalData) -> DnsState:
         """Put a state together from local data, the present servers and interfaces."""
@@ -9099,6 +13129,9 @@ class Daemon:
                         raise StartError(
                             EXIT_FILE, f"failed to open pidfile {self._pid_file}: {error_text(error)}"
                         ) from None
+        if config.dhcp_script and (self._dhcp is not None or config.script_arp):
+            user = user_find(config.dhcp_scriptuser)
+            self._script = ScriptHelper(config.dhcp_script, user, bool(config.no_daemon), self._log)
         if account is not None and account != (0, 0):
             if self._file_sink is not None and self._file_sink.path != "-":
                 self._file_sink.own(*account)
@@ -9160,15 +13193,25 @@ class Daemon:
         if service_is_local(config) and config.port:
             log.info("DNS service limited to local subnets")
         log.info(f"compile time options: {COMPILE_OPTIONS}")
+        self._announce_oddities(config)
+        if config.log_async:
+            log.info(f"asynchronous logging enabled, queue limit is {config.log_async} messages")
+        self._announce_servers(config)
+        for text in dhcp_texts(config):
+            log.info(text, TAG_DHCP)
+
+    def _announce_oddities(self, config: Config) -> None:
+        log = self._log
         if config.not_at_work:
             log.warning(f"accepted but not at work yet in pydnsmasq {VERSION}: {', '.join(config.not_at_work)}")
+        if any(len(rule.first) == 16 for rule in config.dhcp_range):
+            log.warning(f"DHCPv6 is not at work yet in pydnsmasq {VERSION}: IPv6 ranges are not served", TAG_DHCP)
+        if any("proxy" in rule.modes for rule in config.dhcp_range):
+            log.warning(f"PXE is not at work yet in pydnsmasq {VERSION}: proxy ranges are not served", TAG_DHCP)
         if config.no_resolv and "resolv-file" in config.given:
             log.warning("warning: ignoring resolv-file flag because no-resolv is set")
         if config.cache_size > 10_000:
             log.warning("cache size greater than 10000 may cause performance issues, and is unlikely to be useful.")
-        if config.log_async:
-            log.info(f"asynchronous logging enabled, queue limit is {config.log_async} messages")
-        self._announce_servers(config)
 
     def _announce_servers(self, config: Config) -> None:
         if not config.port:
@@ -9350,6 +13393,8 @@ class Daemon:
         elif signal.SIGINT in seen and self.config.no_daemon:
             self._stop("exiting on receipt of SIGINT")
             code = EXIT_MISC
+        if signal.SIGIO in seen:  # a file of a directory is being written: a moment, and it is whole
+            time.sleep(DIRECTORY_SETTLE)
         if signal.SIGHUP in seen:
             self.reload()
         if signal.SIGUSR1 in seen:
@@ -9371,6 +13416,10 @@ class Daemon:
             udp.stop()
         for tcp in self._tcp.values():
             tcp.stop()
+        if self._dhcp is not None:
+            self._dhcp.stop()
+        if self._script is not None:
+            self._script.stop()
         if self._pid_file:
             try:
                 os.unlink(self._pid_file)
@@ -9402,7 +13451,9 @@ class Daemon:
 
     def _swap(self, config: Config) -> None:
         old, old_watch = self.config, self._resolv
-        for option in ("user", "group", "pid_file", "port", "no_daemon", "keep_in_foreground", "dumpfile"):
+        if self._dhcp is None and any(len(rule.first) == 4 for rule in config.dhcp_range):
+            self._log.warning("dhcp-range has come into the configuration; that needs a restart")
+        for option in _NEED_RESTART:
             if getattr(config, option) != getattr(old, option):
                 self._log.warning(f"{option.replace('_', '-')} has changed in the configuration; that needs a restart")
         self._serial += 1
@@ -9427,11 +13478,12 @@ class Daemon:
         self._log.debug = config.log_debug
         if config.log_facility != old.log_facility:
             self._relog(config)
-        self._use(state)
+        self._use(state, reread=True)
+        self._directories.follow((*config.hostsdir, *config.dhcp_hostsdir, *config.dhcp_optsdir))
         self._cache.flush()
         if old.port:
             self._listen(config, fatal=False)
-        gc.freeze()  # what was loaded stays: no use in walking it (65)
+        gc.freeze()  # what was loaded stays: no use in walking it (69)
 
     def _relog(self, config: Config) -> None:
         try:
@@ -9439,13 +13491,22 @@ class Daemon:
         except StartError as error:
             self._log.error(str(error))
 
-    def _use(self, state: DnsState) -> None:
-        """Swap a state in; finished answers of the old one are gone."""
+    def _use(self, state: DnsState, reread: bool = False) -> None:
+        """Swap a state in; finished answers of the old one are gone.  `reread`: DHCP's files are read again too."""
+        if self._dhcp is not None:
+            if reread:
+                self._dhcp_files.begin(state.config)
+            self._dhcp.rebuild(self._dhcp_state(state.config, state.local, reread), reread)
         self._service.state = state
         self._answers.clear()
 
     def _poll_files(self) -> None:
         config = self.config
+        if self._neighbours is not None and self._script is not None:
+            for call in self._neighbours.changes():
+                self._script.put(call)
+        if self._dhcp is not None and (config.dhcp_hostsdir or config.dhcp_optsdir) and self._dhcp_files.moved(config):
+            self._dhcp.rebuild(self._dhcp_state(config, self._service.state.local, True), False)
         if not config.port:
             return
         if not config.no_poll and self._resolv.poll():
@@ -9454,21 +13515,9 @@ class Daemon:
             self._use(self._build(config))
 
     def _hosts_moved(self, config: Config) -> bool:
-        signs = self._hosts_read(config)
+        signs = directories_signs(config.hostsdir)
         moved, self._hosts_signs = signs != self._hosts_signs, signs
         return moved
-
-    def _hosts_read(self, config: Config) -> dict[str, int]:
-        """Take what tells whether a file of the hosts directories has changed."""
-        signs: dict[str, int] = {}
-        for directory in config.hostsdir:
-            try:
-                for path in directory_files(directory):
-                    status = os.stat(path)
-                    signs[path] = status.st_mtime_ns + status.st_size + status.st_ino
-            except OSError:
-                continue
-        return signs
 
     def _servers_changed(self) -> None:
         state = self._state(self.config, self._service.state.local)
@@ -9499,9 +13548,9 @@ class Daemon:
                 udp.forget_arrivals()
             return
         self._interfaces = addresses
+        self._use(self._state(self.config, self._service.state.local))
         if not self.config.port:
             return
-        self._use(self._state(self.config, self._service.state.local))
         if self.config.bind_dynamic or self.config.bind_interfaces:
             self._listen(self.config, fatal=False)
         self._admission(self.config)
@@ -9574,11 +13623,11 @@ def cache_line(entry: CacheEntry, now: int) -> str:
 
 
 # ==============================================================================
-# 65 Main
+# 69 Main
 #
 # The command: what to print, what to check, when to run.
 #
-# Uses 10 11 13 30 32 33 60 64
+# Uses 10 11 13 30 32 33 60 68
 # ==============================================================================
 
 
@@ -9624,8 +13673,6 @@ def _start_afresh(code: types.CodeType) -> None:
     flags = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv)]
     if script.endswith(".pyc") or "-m" in flags or not sys.executable or not os.path.isdir(_MEMORY_FILE):
         return
-    import marshal  # late: only a start from source needs it
-
     name = os.path.basename(script)
     magic: bytes = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
     try:
@@ -9643,7 +13690,7 @@ _MEMORY_FILE = "/proc/self/fd/"
 
 
 def _signals_install(handler: Callable[[int, Any], None]) -> None:
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGIO):
         signal.signal(number, handler)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 

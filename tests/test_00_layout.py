@@ -22,7 +22,7 @@ RULE = "# " + "=" * 78
 TITLE = re.compile(r"^# ([1-6][0-9]) (\S.*)$")
 USES = re.compile(r"^# Uses(?: nothing|((?: [0-9][0-9])+))$")
 CONTENTS = re.compile(r"^ {2}([1-6][0-9]) {2}(\S.*)$")
-FILE_LINES = 12_000
+FILE_LINES = 18_000  # DNS and DHCPv4 13,400; TFTP, DNSSEC and the router's own are to come
 SECTION_LINES, SECTION_LINES_MOST = 500, 900
 LONG_SECTIONS = {31}  # the option table
 LIGHT = {line.strip() for line in (TESTS / "data" / "python3-light-modules.txt").read_text().splitlines()}
@@ -622,7 +622,7 @@ FAULTS: list[tuple[str, str, str]] = [
     ("public_things_are_documented", '"""Say when."""', "pass"),
     ("public_things_are_documented", '"""Add one."""', "a = 1\n        b = 2\n        del a, b"),
     ("sizes", "_secret = 5", "_secret = 5\n" * 901),
-    ("sizes", "_secret = 5", "_secret = 5\n" * 12_000),
+    ("sizes", "_secret = 5", "_secret = 5\n" * FILE_LINES),
     ("ascii", "# 13 Log", "# 13 L\u00f6g"),
     ("all_names_exist", '"LIMIT", ', '"LIMIT", "Nothing", '),
     ("all_names_exist", "__all__ = ", "__some__ = "),

@@ -1,4 +1,4 @@
-"""Section 12: the record decorator, complaints, durations."""
+"""Section 12: the record decorator, complaints, names of interfaces, durations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import pydnsmasq
-from pydnsmasq import Complaints, duration_format, record
+from pydnsmasq import Complaints, duration_format, name_matches, record
 
 
 @record
@@ -269,3 +269,13 @@ def test_durations_differ_and_add_up() -> None:
                 total += int(number) * sizes[char]
                 number = ""
         assert total == seconds, text
+
+
+@pytest.mark.parametrize(("pattern", "name", "matches"), [
+    ("eth0", "eth0", True), ("eth0", "eth1", False), ("eth0", "eth00", False), ("eth0", "", False),
+    ("eth*", "eth0", True), ("eth*", "eth", True), ("eth*", "et", False), ("eth*", "veth0", False), ("*", "", True),
+    ("*", "lo", True), ("e*0", "eth0", False), ("e*0", "e*0", True), ("eth**", "eth*1", True), ("eth**", "eth1", False),
+    ("", "", True), ("", "x", False), ("Eth*", "eth0", False),
+])  # fmt: skip
+def test_names_of_interfaces(pattern: str, name: str, matches: bool) -> None:
+    assert name_matches(pattern, name) is matches

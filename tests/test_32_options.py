@@ -110,8 +110,9 @@ def test_dnsmasq_decides_as_we_do(tmp_path: pathlib.Path) -> None:
 
 def test_status_of_rows() -> None:
     later = {row.name for row in p.OPTION_ROWS if row.status == "later"}
-    assert {"dhcp-range", "ipset", "enable-dbus", "umbrella", "dnssec", "enable-ra", "tftp-root", "log-dhcp"} <= later
-    assert not later & {"server", "domain", "log-queries", "auth-zone", "conf-file", "user"}
+    assert {"ipset", "enable-dbus", "umbrella", "dnssec", "enable-ra", "tftp-root", "pxe-service"} <= later
+    works = {"server", "domain", "dhcp-range", "log-dhcp", "dhcp-boot", "dhcp-script", "log-queries", "auth-zone"}
+    assert not later & (works | {"conf-file", "user"})
     assert [row.name for row in p.OPTION_ROWS if row.status == "refused"] == ["dhcp-luascript"]
 
 

@@ -417,6 +417,175 @@ def test_interfaces_follow_changes() -> None:
     assert data.exists(name("if.lan")), "a configured name exists while its interface has no address"
 
 
+# -- leases ---------------------------------------------------------------------------
+
+
+def lease_of(address: str, left: float | None = 3600, asked: str = "pc") -> Any:
+    """A lease with a name, or a whole name."""
+    made = p.Lease(int.from_bytes(addr(address), "big"))
+    made.expires = None if left is None else 1000 + left
+    made.name, _, domain = asked.partition(".")
+    made.domain = name(domain) if domain else b""
+    return made
+
+
+def publish(data: Any, address: str, *names: str, ttl: int | None = None) -> list[str]:
+    """Publish names for an address; tell what was refused, and because of what."""
+    refused = data.lease_publish(
+        lease_of(address, asked=names[0] if names else ""), addr(address), [name(one) for one in names], ttl
+    )
+    return [f"{p.dns_name_format(one)} {p.rdata_log(rr.rdata, rr.rrtype)[0]} {rr.source}" for one, rr in refused]
+
+
+# The record's TTL, the default, what the lease has left -> the TTL to answer with.
+TTLS: list[tuple[int | None, int, float | None, int]] = [
+    (None, 0, 3600, 0), (None, 60, 3600, 60), (77, 60, 3600, 77), (0, 60, 3600, 0), (77, 0, 50.9, 50), (None, 60, 9, 9),
+    (77, 0, 0.5, 0), (77, 0, 0, 0), (77, 0, -5, 0), (77, 0, None, 77), (None, 60, None, 60),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("ttl", "default", "left", "expected"), TTLS)
+def test_no_ttl_outlives_a_lease(ttl: int | None, default: int, left: float | None, expected: int) -> None:
+    rr = p.LeaseRecord(p.TYPE_A, addr("10.5.0.60"), ttl, lease_of("10.5.0.60", left))
+    assert (p.local_ttl(rr, default, 1000.0), rr.source) == (expected, "DHCP")
+    plain = p.LocalRecord(p.TYPE_A, addr("10.5.0.60"), ttl, "config")
+    assert p.local_ttl(plain, default, 1000.0) == (default if ttl is None else ttl)
+
+
+def test_names_of_a_lease() -> None:
+    data = p.LocalData()
+    assert publish(data, "10.5.0.60", "PC.lan.test", "PC") == []
+    assert found(data, "pc.LAN.test") == found(data, "pc") == ["10.5.0.60"]
+    assert found(data, "pc", p.TYPE_ANY) == ["10.5.0.60"]
+    assert found(data, "pc", p.TYPE_AAAA) == []
+    assert owner(data, "10.5.0.60") == "PC.lan.test"
+    assert list(data.lease_keys(addr("10.5.0.60"))) == [name("pc.lan.test"), name("pc")]
+    assert [data.exists(name(one)) for one in ("pc.lan.test", "lan.test", "test", "pc", "tv", "x.pc")] == [True] * 4 + [
+        False
+    ] * 2
+    assert (data.has_data(name("pc"), p.TYPE_A), data.has_data(name("pc"), p.TYPE_AAAA)) == (True, False)
+    assert (data.may_know(name("pc"), p.TYPE_A), data.may_know(name("tv"), p.TYPE_A)) == (True, False)
+
+
+def test_names_of_a_lease_go_with_it() -> None:
+    data = p.LocalData()
+    publish(data, "10.5.0.60", "pc.lan.test", "pc")
+    publish(data, "10.5.0.61", "tv.lan.test", "tv")
+    assert list(data.lease_withdraw(addr("10.5.0.60"))) == [name("pc.lan.test"), name("pc")]
+    assert list(data.lease_withdraw(addr("10.5.0.60"))) == []
+    assert (found(data, "pc"), owner(data, "10.5.0.60"), len(data.lease_keys(addr("10.5.0.60")))) == ([], None, 0)
+    assert (found(data, "tv"), data.exists(name("lan.test")), data.exists(name("pc.lan.test"))) == (
+        ["10.5.0.61"],
+        True,
+        False,
+    )
+    data.lease_withdraw(addr("10.5.0.61"))
+    assert not data.exists(name("lan.test"))
+    assert data._lease_parents == {}
+
+
+def test_a_name_moves_to_another_lease() -> None:
+    data = p.LocalData()
+    publish(data, "10.5.0.60", "pc")
+    publish(data, "10.5.0.61", "pc")
+    data.lease_withdraw(addr("10.5.0.60"))
+    assert (found(data, "pc"), owner(data, "10.5.0.61"), owner(data, "10.5.0.60")) == (["10.5.0.61"], "pc", None)
+
+
+# What is there already, the names of a lease of 10.5.0.60 -> what is refused; A of pc.lan, of pc; PTR.
+CONFLICTS: list[tuple[str, list[str], str, list[str], list[str], list[str], str]] = [
+    ("at another address", [], "10.5.0.9 pc.lan pc\n",
+     ["pc.lan 10.5.0.9 /etc/hosts", "pc 10.5.0.9 /etc/hosts"], ["10.5.0.9"], ["10.5.0.9"], "-"),
+    ("one of the two", [], "10.5.0.9 pc\n", ["pc 10.5.0.9 /etc/hosts"], ["10.5.0.60"], ["10.5.0.9"], "pc.lan"),
+    ("at the same address", [], "10.5.0.60 pc\n", [], ["10.5.0.60"], ["10.5.0.60"], "pc"),
+    ("another name of the address", [], "10.5.0.60 box\n", [], ["10.5.0.60"], ["10.5.0.60"], "box"),
+    ("IPv6 is no hindrance", [], "fd00::9 pc\n", [], ["10.5.0.60"], ["10.5.0.60"], "pc.lan"),
+    ("in the configuration", ["host-record=pc,10.5.0.9"], "", ["pc 10.5.0.9 config"], ["10.5.0.60"], ["10.5.0.9"],
+     "pc.lan"),
+    ("an alias", ["cname=pc.lan,x"], "", ["pc.lan <CNAME> config"], [], ["10.5.0.60"], "pc.lan"),
+    ("a text is no hindrance", ["txt-record=pc,x"], "", [], ["10.5.0.60"], ["10.5.0.60"], "pc.lan"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "text", "refused", "qualified", "bare", "pointer"),
+    [r[1:] for r in CONFLICTS],
+    ids=[r[0] for r in CONFLICTS],
+)
+def test_what_is_ours_already_stays(
+    lines: list[str], text: str, refused: list[str], qualified: list[str], bare: list[str], pointer: str
+) -> None:
+    data = local_data(config("no-resolv", *lines), [("/etc/hosts", text)])
+    assert publish(data, "10.5.0.60", "pc.lan", "pc") == refused
+    assert (found(data, "pc.lan"), found(data, "pc")) == (qualified, bare)
+    assert (owner(data, "10.5.0.60") or "-") == pointer
+    before = local_data(config("no-resolv", *lines), [("/etc/hosts", text)])
+    data.lease_withdraw(addr("10.5.0.60"))
+    assert (found(data, "pc.lan"), found(data, "pc")) == (found(before, "pc.lan"), found(before, "pc"))
+    assert owner(data, "10.5.0.60") == owner(before, "10.5.0.60")
+
+
+def test_a_name_of_an_interface_is_no_lease_s() -> None:
+    data = local_data(config("no-resolv", "interface-name=pc,lan0"))
+    data.set_interfaces([at("lan0", "10.5.0.1", 24)])
+    assert publish(data, "10.5.0.60", "pc.lan", "PC") == []
+    assert (found(data, "pc"), found(data, "pc.lan")) == (["10.5.0.1"], ["10.5.0.60"])
+
+
+def test_leases_that_come_and_go_leave_nothing() -> None:
+    data, dice = p.LocalData(), random.Random(40)
+    here: dict[str, list[str]] = {}
+    for _ in range(3000):
+        address = f"10.5.0.{dice.randrange(20)}"
+        if address in here:
+            data.lease_withdraw(addr(address))
+            del here[address]
+        else:
+            taken = {one for names in here.values() for one in names}
+            label = dice.choice("abcdefgh")
+            names = [one for one in (f"{label}.lan.test", f"{label}.test", label) if one not in taken]
+            publish(data, address, *names)
+            here[address] = names
+        for names in here.values():
+            assert all(data.exists(name(one)) for one in names)
+        assert len(data.lease_names) == sum(map(len, here.values()))
+    for address in list(here):
+        data.lease_withdraw(addr(address))
+    assert (data.lease_names, data._lease_addresses, data._lease_parents) == ({}, {}, {})
+
+
+def test_a_lease_that_loses_its_name_has_no_ptr_meanwhile() -> None:
+    """Questions come while names move: no PTR is better than one of no octets."""
+    data, lease = p.LocalData(), lease_of("10.5.0.60")
+    data.lease_publish(lease, addr("10.5.0.60"), [name("pc")], None)
+    lease.name = ""
+    assert owner(data, "10.5.0.60") is None
+
+
+# domain lines, the address -> its domain.
+DOMAINS = [
+    ([], "10.5.0.60", ""), (["lan.test"], "10.5.0.60", "lan.test"), (["lan.test"], "fd00::1", "lan.test"),
+    (["a.test", "b.test"], "10.5.0.60", "b.test"), (["a.test", "b.test,10.5.0.0/24"], "10.5.0.60", "b.test"),
+    (["a.test", "b.test,10.5.0.0/24"], "10.5.1.60", "a.test"),
+    (["b.test,10.5.0.0/24", "a.test"], "10.5.0.60", "b.test"),
+    (["b.test,10.5.0.0/24", "c.test,10.5.0.60"], "10.5.0.60", "c.test"),
+    (["c.test,10.5.0.60", "b.test,10.5.0.0/24"], "10.5.0.60", "b.test"),
+    (["b.test,10.5.0.50,10.5.0.60"], "10.5.0.60", "b.test"), (["b.test,10.5.0.50,10.5.0.60"], "10.5.0.61", ""),
+    (["six.test,fd00::/64", "a.test"], "fd00::1", "six.test"),
+    (["six.test,fd00::/64", "a.test"], "10.5.0.60", "a.test"),
+    (["four.test,32.1.0.0,32.2.0.0", "a.test"], "2001:db8::1", "a.test"),
+    (["if.test,lan0", "a.test"], "10.5.0.60", "if.test"), (["if.test,lan0", "a.test"], "10.6.0.60", "a.test"),
+    (["if.test,wan0", "a.test"], "10.5.0.60", "a.test"), (["#"], "10.5.0.60", "resolv.test"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "address", "expected"), DOMAINS)
+def test_the_domain_of_an_address(lines: list[str], address: str, expected: str) -> None:
+    rules = config(*(f"domain={line}" for line in lines)).domain
+    found_ = p.domain_for(rules, name("resolv.test"), [at("lan0", "10.5.0.1", 24)], addr(address))
+    assert found_ == (name(expected) if expected else b"")
+
+
 # -- private ranges ---------------------------------------------------------------
 
 PRIVATE = """10.0.0.0 10.255.255.255 100.64.0.0 100.127.255.255 172.16.0.0 172.31.255.255 192.168.0.0 192.168.255.255

@@ -394,3 +394,30 @@ def test_hits_are_counted_over_the_end_of_answers() -> None:
         answers.store(b"%d" % number, answer, answers.generation)
         answer.hits = 1
     assert answers.hits() == 7 + 2 * p.WIRE_ANSWERS_MIN
+
+
+# Questions that were answered, the names that moved -> what is still there.
+FORGOTTEN = [
+    ("a b.lan lan", "", "a b.lan lan"), ("a b.lan lan", "a", "b.lan lan"), ("a b.lan lan", "b.lan lan", "a"),
+    ("a b.lan lan", "an b .", "a b.lan lan"), ("a:AAAA a:A a:edns b", "a", "b"),
+    ("60.0.5.10.in-addr.arpa:PTR a", "60.0.5.10.in-addr.arpa", "a"), (". a", ".", "a"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("questions", "names", "left"), FORGOTTEN)
+def test_answers_for_names_that_moved_are_forgotten(questions: str, names: str, left: str) -> None:
+    answers, keys = p.WireAnswers(150), {}
+    for number, question in enumerate(questions.split()):
+        asked, _, how = question.partition(":")
+        wire = dnswire.build_query(
+            asked, "A" if how in ("", "edns") else how, id=1, edns=1232 if how == "edns" else None
+        )  # fmt: skip
+        keys[wire[2:]] = question
+        answers.store(wire[2:], kept(number), answers.generation)
+        answers.entries[wire[2:]].hits = 1
+    generation = answers.generation
+    answers.forget({name(one).lower() for one in names.split()})
+    assert [keys[key] for key in answers.entries] == left.split()
+    assert answers.hits() == len(questions.split())
+    answers.store(b"late", kept(9), generation)  # it was being made meanwhile
+    assert b"late" not in answers.entries

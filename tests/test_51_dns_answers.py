@@ -462,6 +462,55 @@ def test_half_a_chain_is_forwarded_whole() -> None:
     assert (seen.outcome, seen.lines, seen.answer.records, seen.answer.refresh) == ("forward", [], [], [])
 
 
+# -- leases ------------------------------------------------------------------------------------
+
+
+def leased(*lines: str, left: float | None = 3600, **how: Any) -> Pure:
+    """A state in which pc.lan.test and pc are names of a lease of 10.5.0.60."""
+    pure = Pure("server=1.1.1.1", *lines, **how)
+    lease = p.Lease(int.from_bytes(addr("10.5.0.60"), "big"))
+    lease.expires = None if left is None else NOW + left
+    lease.name, lease.domain = "pc", name("lan.test")
+    pure.local.lease_publish(lease, addr("10.5.0.60"), [name("pc.lan.test"), name("pc")], pure.config.dhcp_ttl)
+    return pure
+
+
+@pytest.mark.parametrize(("lines", "left", "ttl"), [
+    ([], 3600, 0), (["local-ttl=9"], 3600, 9), (["dhcp-ttl=77"], 3600, 77), (["dhcp-ttl=77", "local-ttl=9"], 3600, 77),
+    (["dhcp-ttl=0", "local-ttl=9"], 3600, 0), (["dhcp-ttl=77"], 30, 30), (["dhcp-ttl=77"], None, 77),
+])  # fmt: skip
+def test_leases_are_answered(lines: list[str], left: float | None, ttl: int) -> None:
+    pure = leased(*lines, left=left)
+    for asked, qtype, data in (("PC.lan.test", "A", "10.5.0.60"), ("60.0.5.10.in-addr.arpa", "PTR", "pc.lan.test")):
+        seen = pure.ask(asked, qtype)
+        assert (seen.rcode, seen.flags) == ("NOERROR", "QR AA RD RA")
+        assert [text.replace(" IN ", " ") for text in seen.records] == [f"{asked} {ttl} {qtype} {data}"]
+        shown = "10.5.0.60 is pc.lan.test" if qtype == "PTR" else "pc.lan.test is 10.5.0.60"
+        assert seen.lines == [f"DHCP {shown}"]
+
+
+@pytest.mark.parametrize("question", ["pc A", "60.0.5.10.in-addr.arpa PTR", "al.lan.test A"])
+def test_a_finished_answer_does_not_outlive_a_lease(question: str) -> None:
+    """Its TTL would stay as it was made: such an answer is made anew, or has no TTL at all."""
+    pure = leased("dhcp-ttl=77", "cname=al.lan.test,pc.lan.test", left=100)
+    answer = pure.ask(*question.split()).answer
+    assert not answer.lasting
+    pure.now += 60
+    assert pure.ask(*question.split()).records[-1].split()[1] == "40"
+
+
+@pytest.mark.parametrize(("lines", "asked", "qtype", "outcome"), [
+    ([], "pc", "AAAA", "forward"), ([], "pc.lan.test", "TXT", "forward"), ([], "no.lan.test", "A", "forward"),
+    (["local=/lan.test/"], "no.lan.test", "A", "NXDOMAIN"), (["local=/lan.test/"], "pc.lan.test", "AAAA", "NOERROR"),
+    (["local=/test/"], "lan.test", "A", "NOERROR"), (["domain=lan.test,10.5.0.0/24,local"], "no.lan.test", "A",
+     "NXDOMAIN"),
+    (["cname=al.lan.test,pc.lan.test"], "al.lan.test", "A", "NOERROR"),
+])  # fmt: skip
+def test_what_leases_do_not_answer(lines: list[str], asked: str, qtype: str, outcome: str) -> None:
+    seen = leased(*lines).ask(asked, qtype)
+    assert (seen.rcode if seen.outcome == "reply" else seen.outcome) == outcome
+
+
 # -- from the cache -----------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ import sys
 import pytest
 
 import pydnsmasq
-from harness import free_port, need
+from harness import free_port, need, wait_until
 from shellkit import descriptors
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -139,6 +139,7 @@ def test_interfaces_where_netlink_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     assert pydnsmasq.interfaces_read() == ()
     assert pydnsmasq.netlink_monitor() is None
     assert pydnsmasq.neighbour_mac(b"\x7f\0\0\1") == b""
+    assert pydnsmasq.neighbours_read() == {}
 
 
 def test_netlink_monitor_is_silent_until_something_changes() -> None:
@@ -153,6 +154,88 @@ def test_netlink_monitor_is_silent_until_something_changes() -> None:
 def test_neighbour_of_nobody() -> None:
     assert pydnsmasq.neighbour_mac(socket.inet_aton("192.0.2.99")) == b""
     assert pydnsmasq.neighbour_mac(b"\x20\x01\x0d\xb8" + b"\0" * 12) == b""
+
+
+REACHABLE, STALE, FAILED, NOARP, PERMANENT, INCOMPLETE = 0x02, 0x04, 0x20, 0x40, 0x80, 0x01
+HARDWARE = b"\2\0\0\0\0\1"
+
+
+def neighbour(address: bytes, hardware: bytes | None, state: int) -> tuple[int, bytes]:
+    """A message of the neighbour table (RTM_NEWNEIGH)."""
+    data = struct.pack("=BxxxiHBB", 2 if len(address) == 4 else 10, 1, state, 0, 0)
+    data += struct.pack("=HH", 4 + len(address), 1) + address
+    if hardware is not None:
+        data += struct.pack("=HH", 4 + len(hardware), 2) + hardware + b"\0" * (-len(hardware) % 4)
+    return 28, data
+
+
+NEIGHBOURS: list[tuple[str, tuple[int, bytes], bool]] = [
+    ("answers", neighbour(b"\x0a\0\0\1", HARDWARE, REACHABLE), True),
+    ("answered", neighbour(b"\x0a\0\0\1", HARDWARE, STALE), True),
+    ("set by hand", neighbour(b"\x0a\0\0\1", HARDWARE, PERMANENT), True),
+    ("IPv6", neighbour(b"\xfe\x80" + b"\0" * 13 + b"\1", HARDWARE, REACHABLE), True),
+    ("does not answer", neighbour(b"\x0a\0\0\1", HARDWARE, FAILED), False),
+    ("has not answered", neighbour(b"\x0a\0\0\1", None, INCOMPLETE), False),
+    ("no address needed", neighbour(b"\xe0\0\0\1", HARDWARE, NOARP), False),
+    ("loopback", neighbour(b"\x7f\0\0\1", b"\0" * 6, REACHABLE), False),
+    ("another message", (29, neighbour(b"\x0a\0\0\1", HARDWARE, REACHABLE)[1]), False),
+    ("cut off", (28, neighbour(b"\x0a\0\0\1", HARDWARE, REACHABLE)[1][:11]), False),
+]
+
+
+@pytest.mark.parametrize(("message", "there"), [row[1:] for row in NEIGHBOURS], ids=[row[0] for row in NEIGHBOURS])
+def test_neighbours(message: tuple[int, bytes], there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = neighbour(b"\x0a\0\0\x63", b"\2\0\0\0\0\x63", STALE)
+    monkeypatch.setattr(pydnsmasq, "_netlink_dump", lambda kind, family: [message, other])
+    found = pydnsmasq.neighbours_read()
+    assert found.pop(b"\x0a\0\0\x63") == b"\2\0\0\0\0\x63"
+    assert list(found.values()) == [HARDWARE] * there
+
+
+def test_neighbours_agree_with_ip() -> None:
+    need(shutil.which("ip"), "ip")
+
+    def agree() -> bool:
+        shown = subprocess.run(["ip", "neigh", "show"], capture_output=True, text=True, check=True).stdout
+        rows = [line.split() for line in shown.splitlines() if "lladdr" in line]
+        present = {"REACHABLE", "STALE", "DELAY", "PROBE", "PERMANENT"}
+        theirs = {(row[0], row[row.index("lladdr") + 1]) for row in rows if present & set(row)}
+        ours = pydnsmasq.neighbours_read()
+        return theirs == {(pydnsmasq.address_format(at), hardware.hex(":")) for at, hardware in ours.items()}
+
+    wait_until(agree, 3, "the same neighbours")  # they come and go
+
+
+# -- what tells that a directory has changed ---------------------------------------
+
+
+def test_directories_signs(tmp_path: pathlib.Path) -> None:
+    for name in ("a", "b", ".hidden", "old~"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "c").write_text("x")
+    places = [str(tmp_path), str(tmp_path / "none"), str(tmp_path / "other")]
+    before = pydnsmasq.directories_signs(places)
+    assert sorted(before) == [str(tmp_path / name) for name in ("a", "b", "other/c")]
+    assert pydnsmasq.directories_signs(places) == before
+    status = (tmp_path / "a").stat()
+    (tmp_path / "a").write_text("y")
+    os.utime(tmp_path / "a", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    after = pydnsmasq.directories_signs(places)
+    assert {path for path in before if before[path] != after[path]} == {str(tmp_path / "a")}
+    (tmp_path / "new").write_text("x")
+    (tmp_path / "new").rename(tmp_path / "b")
+    assert pydnsmasq.directories_signs(places)[str(tmp_path / "b")] != after[str(tmp_path / "b")]
+
+
+def test_signs_where_a_file_goes_meanwhile(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that vanishes between the list and the look does not hide the others."""
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text("x")
+    listed = pydnsmasq.directory_files(str(tmp_path))
+    (tmp_path / "b").unlink()
+    monkeypatch.setattr(pydnsmasq, "directory_files", lambda path: listed)
+    assert sorted(pydnsmasq.directories_signs([str(tmp_path)])) == [str(tmp_path / "a"), str(tmp_path / "c")]
 
 
 ATTRIBUTE_ROWS = [

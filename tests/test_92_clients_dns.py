@@ -13,87 +13,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from harness import OURS_KIND, Daemon, need, need_tool, wait_until
+from harness import OURS_KIND, need, need_tool, wait_until
+from netkit import Net
 
 REC = "no-hosts\nhost-record=rec.test,10.1.2.3,fd01::3\n"
 ALONE = "no-resolv\n" + REC
 UNLIKE_REAL = pytest.mark.skipif(OURS_KIND == "real", reason="dnsmasq behaves otherwise here")
-
-
-class NetDaemon(Daemon):
-    """A daemon in a network namespace."""
-
-    namespace = ""
-
-    def command(self) -> list[str]:
-        return ["ip", "netns", "exec", self.namespace, *super().command()]
-
-
-class Net:
-    """A router and a client, joined by two links; the client also has an address of a foreign network.
-
-    router lan0 10.77.1.1/24, fd77:1::1/64 -- client up0 10.77.1.2/24
-    router wan0 10.77.2.1/24               -- client up1 10.77.2.2/24
-    client lo 192.0.2.5, which the router reaches by lan0
-    """
-
-    def __init__(self, directory: pathlib.Path) -> None:
-        self.directory = directory
-        self.router, self.client = (f"pydnsmasq-{os.getpid()}-{side}" for side in ("r", "c"))
-        self.daemons: list[Daemon] = []
-
-    def setup(self) -> None:
-        for name in (self.router, self.client):
-            subprocess.run(["ip", "netns", "add", name], check=True, capture_output=True)
-        for name in (self.router, self.client):
-            self.ip(name, "link set lo up")
-        self.link("lan0", "up0")
-        self.link("wan0", "up1")
-        for name, text in (
-            (self.router, "addr add 10.77.1.1/24 dev lan0"),
-            (self.router, "addr add fd77:1::1/64 dev lan0 nodad"),
-            (self.router, "addr add 10.77.2.1/24 dev wan0"),
-            (self.client, "addr add 10.77.1.2/24 dev up0"),
-            (self.client, "addr add fd77:1::2/64 dev up0 nodad"),
-            (self.client, "addr add 10.77.2.2/24 dev up1"),
-            (self.client, "addr add 192.0.2.5/32 dev lo"),
-            (self.router, "route add 192.0.2.0/24 via 10.77.1.2"),
-        ):
-            self.ip(name, text)
-
-    def link(self, ours: str, theirs: str) -> None:
-        self.ip(self.router, f"link add {ours} type veth peer name {theirs} netns {self.client}")
-        self.ip(self.router, f"link set {ours} up")
-        self.ip(self.client, f"link set {theirs} up")
-
-    def close(self) -> None:
-        for daemon in self.daemons:
-            daemon.stop()
-        for name in (self.router, self.client):
-            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
-
-    def ip(self, name: str, text: str) -> None:
-        subprocess.run(["ip", "-n", name, *text.split()], check=True, capture_output=True)
-
-    def start(self, conf: str, where: str = "", port: int = 53, defaults: bool = True, ready: bool = True) -> Daemon:
-        """Start a daemon in a namespace (the router's) and wait for its first answer on loopback."""
-        daemon = NetDaemon(self.directory / f"d{len(self.daemons)}", conf, port=port, defaults=defaults)
-        daemon.namespace = where or self.router
-        self.daemons.append(daemon)
-        daemon.spawn()
-        daemon.wait_log("started, version")
-        if ready:
-            time.sleep(0.3)
-        return daemon
-
-    def dig(self, target: str, name: str = "rec.test", *words: str, where: str = "") -> list[str] | None:
-        """Ask with dig; the answers, or None when nothing came (also from another address than was asked)."""
-        command = ["ip", "netns", "exec", where or self.client, "dig", f"@{target}", "+time=1", "+tries=1", "+short"]
-        done = subprocess.run([*command, *words, name], capture_output=True, text=True, check=False)
-        return None if done.returncode else done.stdout.split()
-
-    def dig_until(self, target: str, wanted: bool, *words: str) -> None:
-        wait_until(lambda: (self.dig(target, "rec.test", *words) is not None) == wanted, 10, f"{target}: {wanted}")
 
 
 @pytest.fixture
@@ -102,10 +27,7 @@ def net(tmp_path: pathlib.Path) -> Iterator[Net]:
     need_tool("ip", "dig", "unshare", "getent")
     made = Net(tmp_path)
     try:
-        try:
-            made.setup()
-        except subprocess.CalledProcessError as error:
-            need(False, f"network namespaces ({error.stderr!r})")
+        made.setup()
         yield made
     finally:
         made.close()
@@ -142,13 +64,6 @@ def test_link_local_addresses(net: Net) -> None:
         assert net.dig(f"{found[1]}%up0", "rec.test", "+tcp") == ANSWER
 
 
-def _c_library(net: Net, resolv: pathlib.Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a program in the router's namespace with `resolv` as its /etc/resolv.conf."""
-    script = 'mount --make-rprivate / && mount --bind "$0" /etc/resolv.conf && exec "$@"'
-    command = ["ip", "netns", "exec", net.router, "unshare", "-m", "sh", "-c", script, str(resolv), *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_the_c_library_through_etc_resolv_conf(net: Net) -> None:
     """nameserver 127.0.0.1 in /etc/resolv.conf, a forwarder behind it, a server behind that."""
     need("dns" in pathlib.Path("/etc/nsswitch.conf").read_text(), "dns in nsswitch.conf")
@@ -163,12 +78,12 @@ def test_the_c_library_through_etc_resolv_conf(net: Net) -> None:
         ("far.test", {"10.8.0.1", "fd08::1"}),
         ("alias.test", {"10.8.0.1", "fd08::1"}),
     ):
-        done = _c_library(net, resolv, "getent", "ahosts", name)
+        done = net.c_library(net.router, resolv, "getent", "ahosts", name)
         assert {line.split()[0] for line in done.stdout.splitlines()} == expected, f"{name}: {done}"
-    assert _c_library(net, resolv, "getent", "hosts", "10.1.2.3").stdout.split()[1] == "rec.test"
-    assert _c_library(net, resolv, "getent", "ahosts", "nosuch.test").returncode == 2
+    assert net.c_library(net.router, resolv, "getent", "hosts", "10.1.2.3").stdout.split()[1] == "rec.test"
+    assert net.c_library(net.router, resolv, "getent", "ahosts", "nosuch.test").returncode == 2
     resolv.write_text("nameserver 127.0.0.1\noptions use-vc edns0\n")
-    assert "10.8.0.1" in _c_library(net, resolv, "getent", "ahosts", "far.test").stdout
+    assert "10.8.0.1" in net.c_library(net.router, resolv, "getent", "ahosts", "far.test").stdout
 
 
 def test_our_own_address_in_the_resolver_file_is_no_upstream(net: Net) -> None:
@@ -273,7 +188,7 @@ def test_local_service_follows_new_addresses(net: Net) -> None:
 
 
 def _late(net: Net) -> None:
-    net.link("late0", "up2")
+    net.join("late0", "up2")
     net.ip(net.client, "addr add 10.77.3.2/24 dev up2")
     net.ip(net.router, "addr add 10.77.3.1/24 dev late0")
 

@@ -41,7 +41,7 @@ README = (ROOT / "README.md").read_text()
 INIT = ROOT / "init.d" / "dnsmasq"
 EXAMPLES = [line[1:] for line in CONF.read_text().splitlines() if re.match(r"#[a-z0-9]", line)]
 # Not for a file, or another name of something that is there.
-NOT_IN_FILE = {"version", "help", "test", "domain-suffix"}
+NOT_IN_FILE = {"version", "help", "test", "domain-suffix", "dhcp-lease"}
 
 
 def option_name(line: str) -> str:
@@ -84,7 +84,7 @@ def test_no_example_of_what_does_not_work() -> None:
 
 def test_its_last_part_names_what_does_not_work() -> None:
     """Each option that is not built yet is named, or covered by `begin with x-`."""
-    part = CONF.read_text().partition("# 13  ")[2]
+    part = re.split(r"^# \d\d  What is not at work yet$", CONF.read_text(), flags=re.M)[1]
     begins = tuple(re.findall(r"begin\s(?:#\s+)?with ([a-z0-9]+-)", part))
     for row in p.OPTION_ROWS:
         named = re.search(rf"(?<![\w-]){re.escape(row.name)}(?![\w-])", part) is not None
@@ -97,30 +97,35 @@ def test_its_last_part_names_what_does_not_work() -> None:
 def here(line: str, directory: pathlib.Path) -> str:
     """An example with its paths, accounts and port replaced by some that exist on this machine."""
     name, mark, value = line.partition("=")
-    if name in ("conf-file", "addn-hosts", "servers-file", "resolv-file"):
+    if name in ("conf-file", "addn-hosts", "servers-file", "resolv-file", "dhcp-hostsfile", "dhcp-optsfile"):
         path = directory / name
         path.touch()
         value = str(path)
-    elif name in ("conf-dir", "hostsdir"):
+    elif name in ("conf-dir", "hostsdir", "dhcp-hostsdir", "dhcp-optsdir"):
         path = directory / (name + ".d")
         path.mkdir(exist_ok=True)
         value = str(path) + "".join(value.partition(",")[1:])
-    elif name in ("log-facility", "dumpfile", "pid-file"):
+    elif name in ("log-facility", "dumpfile", "pid-file", "dhcp-leasefile"):
         value = str(directory / name)
-    elif name == "user" and value not in {entry.pw_name for entry in pwd.getpwall()}:
+    elif name == "dhcp-script":
+        value = shutil.which("true") or "/bin/true"
+    elif name in ("user", "dhcp-scriptuser") and value not in {entry.pw_name for entry in pwd.getpwall()}:
         value = pwd.getpwuid(os.getuid()).pw_name
     elif name == "group" and value not in {entry.gr_name for entry in grp.getgrall()}:
         value = grp.getgrgid(os.getgid()).gr_name
     return name + mark + value
 
 
+NEEDS = {  # what the text of an example says that it needs
+    "auth-zone": "auth-server=ns.home.example,wan0",
+    "dhcp-fqdn": "domain=home.example",
+}
+
+
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_an_example_alone(line: str, tmp_path: pathlib.Path) -> None:
     conf = tmp_path / "conf"
-    lines = [here(line, tmp_path)]
-    if option_name(line) == "auth-zone":  # "Needs auth-server", the text says
-        lines.append("auth-server=ns.home.example,wan0")
-    conf.write_text("\n".join(lines) + "\n")
+    conf.write_text(here(line, tmp_path) + "\n" + NEEDS.get(option_name(line), "") + "\n")
     source = p.SystemSource()
     result = p.config_load(["-C", str(conf)], source)
     assert result.problems == () and result.config is not None
@@ -153,9 +158,9 @@ QUESTIONS = {  # what the text of the examples promises
 @pytest.mark.parametrize(
     ("without", "foreground"),
     [
-        ({"bind-interfaces", "keep-in-foreground"}, "-k"),
+        ({"bind-interfaces", "keep-in-foreground", "leasefile-ro"}, "-k"),
         ({"bind-dynamic", "no-daemon"}, "-d"),
-        ({"bind-interfaces", "bind-dynamic", "no-daemon"}, "-k"),
+        ({"bind-interfaces", "bind-dynamic", "no-daemon", "leasefile-ro"}, "-k"),
     ],
     ids=["bind-dynamic", "bind-interfaces", "wildcard"],
 )
@@ -184,6 +189,8 @@ def test_all_examples_together(without: set[str], foreground: str, tmp_path: pat
         log = daemon.log()
         assert "Traceback" not in log + daemon.stderr()
         assert "not at work yet" not in log and "internal error" not in log
+        assert "DHCP, IP range 198.51.100.100 -- 198.51.100.199, lease time 12h" in log
+        assert (tmp_path / "dhcp-leasefile").exists() == ("leasefile-ro" in without)
         daemon.signal(signal.SIGHUP)
         assert daemon.ask("nas.home.example").answer
         daemon.wait_log("read .*/addn-hosts", count=2)
@@ -249,14 +256,18 @@ FEATURES = {  # words of a row of the table, areas of the options
 @pytest.mark.parametrize("words", FEATURES)
 def test_its_table_of_features_is_true(words: str) -> None:
     (row,) = [row for row in table("What works") if row[0].startswith(words)]
-    statuses = [item.status for item in p.OPTION_ROWS if item.area in FEATURES[words] and item.target != "domain"]
+    rows = [item for item in p.OPTION_ROWS if item.area in FEATURES[words] and item.target != "domain"]
+    statuses = [item.status for item in rows]
     usual = max(set(statuses), key=statuses.count)
     assert row[1].startswith("works" if usual == "works" else "options are accepted"), (row, usual)
-    if usual == "works":  # the few others have a row of their own, or wait for DHCP
-        others = {item.name for item in p.OPTION_ROWS if item.area in FEATURES[words] and item.status != "works"}
-        assert others <= {"umbrella", "dhcp-ttl"}
-    else:
-        assert "works" not in statuses
+    # The few others have a row of their own, or belong to DHCP as well.
+    assert {item.name for item in rows if item.status != usual} <= {"umbrella", "dhcp-boot"}
+
+
+def test_its_row_of_scripts_is_true() -> None:
+    (row,) = [row for row in table("What works") if row[0].startswith("Scripts")]
+    names = re.findall(r"`([^`]+)`", row[0])
+    assert names and row[1] == "works" and {p.OPTIONS[name].status for name in names} == {"works"}
 
 
 def test_compile_time_options_are_what_works() -> None:
@@ -525,7 +536,7 @@ def test_start_status_reload_restart_stop(machine: Machine, script: Script) -> N
     assert script("status") == (3, "dnsmasq is not running\n")
     code, text = script("start")
     assert code == 0, text
-    assert "Starting DNS forwarder and cache: dnsmasq" in text
+    assert "Starting DNS forwarder and DHCP server: dnsmasq" in text
     assert machine.ask("rec.test", 25353) == "10.1.2.3"  # at once: start returns when it listens
     pid = machine.run("cat", PID_FILE).stdout.strip()
     assert machine.run("cat", f"/proc/{pid}/comm").stdout == "dnsmasq\n"
@@ -634,6 +645,65 @@ def test_taking_over_and_going_back(machine: Machine) -> None:
             assert machine.ask("rec.test") == "10.1.2.3", done.stdout
     assert machine.run("sha256sum", "/usr/sbin/dnsmasq").stdout == before
     assert machine.run("test", "-e", "/usr/sbin/dnsmasq.distrib", check=False).returncode == 1
+
+
+# -- the first DHCP network --------------------------------------------------------
+
+WALK = (  # how a command of the README begins (without sudo), what it must print
+    ("ip netns exec client udhcpc", r"lease of 192\.168\.77\.(\d+) obtained from 192\.168\.77\.1, lease time 43200"),
+    ("ip netns exec server dig", r"^192\.168\.77\.(\d+)\n$"),
+    ("cat", r"^\d{10} (..:){5}.. 192\.168\.77\.\d+ laptop \S+\n$"),
+    ("ip -n client link set eth0 address", r"^$"),
+    ("ip netns exec client udhcpc", r"lease of 192\.168\.77\.20 obtained"),
+    ("ip netns exec server dig", r"^192\.168\.77\.20\n$"),
+)
+
+
+def test_the_first_dhcp_network(machine: Machine) -> None:
+    """The README's file and commands word for word, on a machine where nobody is disturbed."""
+    for tool in ("ip", "udhcpc", "dig"):
+        need(shutil.which(tool), tool)
+    (conf,) = re.findall(r"^```ini\n(.*?)^```$", README, re.M | re.S)
+    machine.write("/run/first.conf", conf.replace("/tmp/", "/run/"))
+    machine.run("cp", "/run/source/pydnsmasq.py", "/run")
+    resolvers = machine.run("cat", "/etc/resolv.conf", check=False).stdout
+    printed: list[tuple[str, str]] = []
+    lines = commands("Your first DHCP network")
+    cleaning = lines.index("sudo ip netns del client")
+    for line in lines[:cleaning]:
+        command = line.removeprefix("sudo ").replace("/tmp/", "/run/")
+        if " -d " in command:
+            machine.run("sh", "-c", f"{command} >server.log 2>&1 & echo $! >server.pid")
+            wait_until(lambda: "DHCP, IP range" in machine.run("cat", "server.log").stdout, 10, "the server")
+            printed.clear()
+            continue
+        printed.append((command, machine.run("sh", "-c", command).stdout))
+    assert len(printed) == len(WALK)
+    for (command, text), (begins, expected) in zip(printed, WALK, strict=True):
+        assert command.startswith(begins) and re.search(expected, text), (command, text)
+    log = machine.run("cat", "server.log").stdout
+    assert re.search(r"DHCPACK\(lan0\) 192\.168\.77\.\d+ \S+ laptop\n", log)
+    assert not re.search("Traceback|internal error|interface lan0", log), log
+    machine.run("sh", "-c", "kill -INT $(cat server.pid)")
+    for line in commands("Your first DHCP network")[cleaning:]:
+        machine.run("sh", "-c", line.removeprefix("sudo ").replace("/tmp/", "/run/"))
+    assert machine.run("ip", "netns").stdout == ""
+    assert machine.run("cat", "/etc/resolv.conf", check=False).stdout == resolvers
+
+
+def test_the_script_in_it(tmp_path: pathlib.Path) -> None:
+    """The script of the README says what its text says."""
+    (text,) = re.findall(r"^```sh\n(#!/bin/sh\n.*?)^```$", README, re.M | re.S)
+    script = tmp_path / "script"
+    script.write_text(text)
+    script.chmod(0o755)
+    words = ["02:00:5e:00:53:01", "192.168.77.20", "printer"]
+    environment = {**os.environ, "DNSMASQ_LEASE_EXPIRES": "1800000000"}
+    for action, expected in {"add": "printer (192.168.77.20) is here until 1800000000\n", "old": "", "del": ""}.items():
+        done = subprocess.run(
+            [str(script), action, *words], env=environment, capture_output=True, text=True, check=True, timeout=10
+        )
+        assert (done.stdout, done.stderr) == (expected, "")
 
 
 # -- found by trying ---------------------------------------------------------------

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""pydnsmasq beside the real dnsmasq, on loopback, in the same run.
+"""pydnsmasq beside the real dnsmasq, on loopback (DHCP: in namespaces of its own), in the same run.
 
     tests/bench/bench.py [--seconds S] [--rounds N] [NAME ...]
 
 The two take turns within each round; medians of the rounds are compared.
-Ratios above 1 are good for queries per second, below 1 for everything else.
+Ratios above 1 are good for what is "per second", below 1 for everything else.
 CPU is that of the daemon alone, its children included.
 """
 
@@ -18,6 +18,8 @@ import pathlib
 import py_compile
 import random
 import re
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -71,7 +73,7 @@ class Result:
             ratio = f"  ours/real {ours / real:6.2f}" if real and ours is not None else ""
             spread = self.values[what].get("ours", [])
             extent = f"  (ours {min(spread):,.2f} to {max(spread):,.2f})" if len(spread) > 1 else ""
-            print(f"  {what:<34} {cells}{ratio}{extent}", flush=True)
+            print(f"  {what:<37} {cells}{ratio}{extent}", flush=True)
 
 
 # -- tools -----------------------------------------------------------------------
@@ -91,8 +93,12 @@ def tree(pid: int) -> list[int]:
 
 def cpu_seconds(daemon: Daemon) -> float:
     """CPU of the daemon, its children alive and its children gone."""
+    return cpu_of(daemon.pid)
+
+
+def cpu_of(first: int) -> float:
     total = 0.0
-    for pid in tree(daemon.pid):
+    for pid in tree(first):
         with contextlib.suppress(OSError):
             total += process_cpu_seconds(pid)
             fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -151,8 +157,10 @@ class Run:
         return self.completed / self.seconds if self.seconds else 0.0
 
 
-def dnsperf_start(options: Options, port: int, data: pathlib.Path, *more: str) -> subprocess.Popen[str]:
-    words = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(data), "-c", str(options.clients)]
+def dnsperf_start(
+    options: Options, port: int, data: pathlib.Path, *more: str, inside: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    words = [*inside, "dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(data), "-c", str(options.clients)]
     words += ["-q", str(options.outstanding), "-t", "3", *more]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -395,6 +403,251 @@ def bench_million(options: Options, result: Result) -> None:
                     result.add(f"RSS MB after {part + 1}00,000", side, memory(made[side].pid)["RSS MB"])
 
 
+# -- DHCP ------------------------------------------------------------------------
+
+LEASES = (1_000, 10_000, 30_000)
+DHCP_SECONDS = 5
+DHCP_DROPS = 0.01
+DHCP_CLIENTS = 30_000
+DHCP_CONF = """dhcp-range=10.66.0.10,10.66.249.255,255.255.0.0,12h
+no-ping
+dhcp-leasefile=$DIR/leases
+dhcp-lease-max=100000
+"""
+# Asks in the daemon's namespace until it answers, and tells when (the clock is the machine's).
+PROBE = """import socket, sys, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.connect(("127.0.0.1", int(sys.argv[1])))
+sock.settimeout(0.02)
+print("ready", flush=True)
+while True:
+    try:
+        sock.send(bytes.fromhex(sys.argv[2]))
+        sock.recv(4096)
+        break
+    except OSError:
+        time.sleep(0.001)
+print(time.monotonic())
+"""
+
+
+class NetDaemon(Daemon):
+    """A daemon in a network namespace."""
+
+    inside: tuple[str, ...] = ()
+
+    def command(self) -> list[str]:
+        return [*self.inside, *super().command()]
+
+
+class Network:
+    """A server's namespace (lan0, 10.66.0.1/16) and a client's (up0, 10.66.255.2/16)."""
+
+    def __init__(self) -> None:
+        self.server, self.client = (f"pydnsmasq-{os.getpid()}-{side}" for side in ("bs", "bc"))
+
+    def inside(self, name: str) -> tuple[str, ...]:
+        return ("ip", "netns", "exec", name)
+
+    def __enter__(self) -> Network:
+        try:
+            for text in (
+                f"netns add {self.server}",
+                f"netns add {self.client}",
+                f"-n {self.server} link add lan0 type veth peer name up0 netns {self.client}",
+                f"-n {self.server} addr add 10.66.0.1/16 dev lan0",
+                f"-n {self.client} addr add 10.66.255.2/16 dev up0",
+                f"-n {self.server} link set lo up",
+                f"-n {self.server} link set lan0 up",
+                f"-n {self.client} link set up0 up",
+            ):
+                subprocess.run(["ip", *text.split()], check=True)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in (self.server, self.client):
+            subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
+
+
+def lease_lines(count: int, named: bool = False) -> str:
+    """A lease file of other clients than perfdhcp's, their addresses strewn over the range."""
+    expiry, rng = int(time.time()) + 43_200, random.Random(count)
+    out = []
+    for i, place in enumerate(rng.sample(range(10, 250 * 256), count)):
+        mac = f"02:66:00:{i >> 16:02x}:{i >> 8 & 255:02x}:{i & 255:02x}"
+        name = f"host{i}" if named else "*"
+        out.append(f"{expiry} {mac} 10.66.{place >> 8}.{place & 255} {name} 01:{mac}\n")
+    return "".join(out)
+
+
+@contextlib.contextmanager
+def dhcp_daemon(options: Options, net: Network, side: str, leases: str, conf: str = "") -> Iterator[Daemon]:
+    """One program serving leases, with those in its file from before; it has nothing more to do at start."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{side}-", dir=options.directory))
+    daemon = NetDaemon(directory, ALONE + DHCP_CONF + conf, kind=side, python=options.python, files={"leases": leases})
+    daemon.inside = net.inside(net.server)
+    try:
+        daemon.spawn().wait_log("started, version", 120)
+        wait_idle(daemon.pid)
+        yield daemon
+    finally:
+        daemon.stop()
+        shutil.rmtree(directory)
+
+
+def wait_idle(pid: int) -> float:
+    """Wait until a process uses no more CPU, and give what it used; dnsmasq is busy for seconds after its "started"."""
+    used = -1.0
+    for _ in range(400):
+        time.sleep(0.3)
+        now = cpu_of(pid)
+        if now - used < 0.02:
+            return now
+        used = now
+    raise RuntimeError(f"process {pid} does not get idle")
+
+
+@dataclass
+class DhcpRun:
+    """What perfdhcp tells: four-way exchanges begun and ended well."""
+
+    begun: int
+    ended: int
+
+    @property
+    def drops(self) -> float:
+        return 1 - self.ended / self.begun if self.begun else 1.0
+
+
+def perfdhcp_start(options: Options, net: Network, rate: float, seconds: float) -> subprocess.Popen[str]:
+    # Of its own accord perfdhcp counts MAC addresses up; the hash then leads neighbours to
+    # the same address, and a refused one of them would count as dropped.
+    macs, rng = options.directory / "macs", random.Random(3)
+    macs.write_text("".join(f"02:77:{rng.randbytes(4).hex(':')}\n" for _ in range(DHCP_CLIENTS)))
+    words = [*net.inside(net.client), "perfdhcp", "-4", "-r", str(max(1, round(rate))), "-p", str(round(seconds))]
+    words += ["-M", str(macs), "-W", "1000000", "-l", "up0"]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def perfdhcp_end(process: subprocess.Popen[str]) -> DhcpRun:
+    try:
+        output, _ = process.communicate(timeout=DHCP_SECONDS + 60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return DhcpRun(0, 0)
+    sent = re.findall(r"^sent packets: (\d+)", output, re.M)  # of DISCOVER-OFFER, then of REQUEST-ACK
+    received = re.findall(r"^received packets: (\d+)", output, re.M)
+    if len(sent) != 2 or len(received) != 2:
+        raise RuntimeError(f"perfdhcp said: {output[-600:]}")
+    return DhcpRun(int(sent[0]), int(received[1]))
+
+
+def highest_rate(works: Callable[[float], bool], start: float) -> None:
+    """Try rates up to the highest that works, to 9 %: by doubling or halving, then between."""
+    low = high = start
+    if works(start):
+        while high < 16_000 and works(high := low * 2):
+            low = high
+    else:
+        while low > 2 and not works(low := high / 2):
+            high = low
+    for _ in range(3):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if works(middle) else (low, middle)
+
+
+def dhcp_rate(options: Options, result: Result, net: Network, side: str, leases: int, start: float) -> float:
+    """The highest rate of exchanges under 1 % of which are dropped, each tried on a lease file of the same size."""
+
+    def works(rate: float) -> bool:
+        with dhcp_daemon(options, net, side, lease_lines(leases)) as daemon:
+            before = cpu_seconds(daemon)
+            run = perfdhcp_end(perfdhcp_start(options, net, rate, DHCP_SECONDS))
+            cpu = cpu_seconds(daemon) - before
+        good = run.drops < DHCP_DROPS and run.begun > 0.97 * rate * DHCP_SECONDS
+        if good:
+            used[rate] = cpu / run.ended * 1e6
+        return good
+
+    used: dict[float, float] = {}
+    highest_rate(works, start)
+    rate = max(used, default=1.0)
+    result.add(f"exchanges per second, {leases:,} leases", side, rate)
+    result.add(f"CPU microseconds each, {leases:,} leases", side, used.get(rate, 0.0))
+    return rate
+
+
+def dhcp_start(options: Options, result: Result, net: Network, side: str, leases: int) -> float:
+    """Start on such a lease file: seconds to the first DNS answer; gives the megabytes resident."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{side}-", dir=options.directory))
+    (directory / "leases").write_text(lease_lines(leases))
+    conf = _plain_conf(options, DHCP_CONF.replace("$DIR", str(directory)))
+    port, query = free_port(), dnswire.build_query("version.bind", "TXT", "CH").hex()
+    inside = net.inside(net.server)
+    asking = [*inside, sys.executable, "-c", PROBE, str(port), query]
+    probe = subprocess.Popen(asking, stdout=subprocess.PIPE, text=True)
+    assert probe.stdout is not None
+    probe.stdout.readline()
+    began = time.monotonic()
+    process = subprocess.Popen([*inside, *commands(options)[side], "-k", "-C", str(conf), "-p", str(port)])
+    try:
+        output, _ = probe.communicate(timeout=120)
+        result.add(f"seconds to the first answer, {leases:,} leases", side, float(output) - began)
+        result.add(f"CPU seconds to start, {leases:,} leases", side, wait_idle(process.pid))
+        return memory(process.pid)["RSS MB"]
+    finally:
+        for one in (probe, process):
+            one.terminate()
+            one.wait(10)
+        shutil.rmtree(directory)
+
+
+def dhcp_beside_dns(options: Options, result: Result, net: Network, side: str, rate: float, what: str) -> None:
+    """Cached answers per second while leases are given at that rate."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="up-", dir=options.directory))
+    names = write_names(options.directory / "cached", [f"host{i}.cached.test" for i in range(NAMES)])
+    upstream = NetDaemon(directory, ALONE + "address=/#/198.18.0.1\nlocal-ttl=3600\n", kind="real")
+    upstream.inside = inside = net.inside(net.server)
+    conf = f"cache-size=10000\nserver=127.0.0.1#{upstream.port}\n"
+    try:
+        upstream.spawn().wait_log("started, version")
+        with dhcp_daemon(options, net, side, lease_lines(LEASES[0]), conf) as daemon:
+            dnsperf_end(dnsperf_start(options, daemon.port, names, "-n", "2", inside=inside))
+            begun = perfdhcp_start(options, net, rate, DHCP_SECONDS)
+            time.sleep(0.5)
+            run = dnsperf_end(dnsperf_start(options, daemon.port, names, "-l", str(DHCP_SECONDS - 1), inside=inside))
+            dhcp = perfdhcp_end(begun)
+    finally:
+        upstream.stop()
+    result.add(f"{what}: DNS per second", side, run.rate)
+    result.add(f"{what}: DNS lost", side, run.lost)
+    result.add(f"{what}: DHCP per second", side, dhcp.ended / DHCP_SECONDS)
+
+
+def bench_leases(options: Options, result: Result) -> None:
+    """DHCP: four-way exchanges of new clients, leases in a file, no-ping (needs root and perfdhcp)"""
+    if os.geteuid() != 0 or shutil.which("perfdhcp") is None:
+        print("leases: skipped, needs root and perfdhcp", file=sys.stderr)
+        return
+    last: dict[tuple[str, int], float] = {}
+    with Network() as net:
+        for _ in range(min(options.rounds, 3)):
+            for before, leases in zip((0, *LEASES), LEASES, strict=False):
+                for side in SIDES:
+                    start = last.get((side, leases), last.get((side, before), 250.0))
+                    last[side, leases] = dhcp_rate(options, result, net, side, leases, start)
+            for side in SIDES:
+                empty, full = (dhcp_start(options, result, net, side, leases) for leases in (0, LEASES[-1]))
+                result.add(f"RSS MB of {LEASES[-1]:,} leases", side, full - empty)
+            for side in SIDES:
+                dhcp_beside_dns(options, result, net, side, last[side, LEASES[0]], "DHCP at its limit")
+                dhcp_beside_dns(options, result, net, side, last["real", LEASES[0]], "DHCP at real's limit")
+
+
 BENCHES: dict[str, Callable[[Options, Result], None]] = {
     "cached": bench_cached,
     "logged": bench_logged,
@@ -405,6 +658,7 @@ BENCHES: dict[str, Callable[[Options, Result], None]] = {
     "lists": bench_lists,
     "names": bench_names,
     "million": bench_million,
+    "leases": bench_leases,
 }
 
 
@@ -425,6 +679,7 @@ def main() -> int:
         parser.error(f"no bench {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
     if REAL is None:
         parser.error("dnsmasq is not installed")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that namespaces and daemons go
     everything = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         os.chmod(directory, 0o755)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import types
 
 import pytest
 
+import dhcpwire
 import dnswire
 import pydnsmasq
 from harness import (
@@ -229,14 +232,14 @@ domain=late.test
 )
 def test_domain_for(address: str, expected: str) -> None:
     rules = settings(DOMAINS).domain
-    assert pydnsmasq.domain_for(rules, b"", packed(address)) == dnswire.pack_name(expected)
+    assert pydnsmasq.domain_for(rules, b"", (), packed(address)) == dnswire.pack_name(expected)
 
 
 def test_domain_of_the_resolv_file(tmp_path: pathlib.Path) -> None:
     rules = settings("domain=#\n").domain
     name = dnswire.pack_name("from.test")
-    assert pydnsmasq.domain_for(rules, name, packed("10.0.0.1")) == name
-    assert pydnsmasq.domain_for((), b"", packed("10.0.0.1")) == b""
+    assert pydnsmasq.domain_for(rules, name, (), packed("10.0.0.1")) == name
+    assert pydnsmasq.domain_for((), b"", (), packed("10.0.0.1")) == b""
 
 
 @pytest.mark.parametrize(
@@ -276,7 +279,7 @@ def test_local_data_from_files(tmp_path: pathlib.Path) -> None:
     log = LogLines()
     paths = f"{tmp_path}/one", f"{tmp_path}/none", "/proc/self/mem"
     conf = "no-hosts\n" + "".join(f"addn-hosts={path}\n" for path in paths) + f"hostsdir={tmp_path}/d\n"
-    data = pydnsmasq.StateBuilder(log.log).local_data(settings(conf), b"")
+    data = pydnsmasq.StateBuilder(log.log).local_data(settings(conf), lambda address: b"")
     assert data.exists(dnswire.pack_name("a.test")) and data.exists(dnswire.pack_name("b.test"))
     assert not data.exists(dnswire.pack_name("c.test"))
     assert f"read {tmp_path}/one - 1 names" in log.lines()
@@ -657,3 +660,245 @@ def test_a_file_that_names_only_ourselves_changes_nothing(tmp_path: pathlib.Path
     assert not watch.poll() and [rule.address for rule in watch.rules] == ["10.0.0.1"]
     path.write_text("nameserver 127.0.0.1\nnameserver 10.0.0.2\n")
     assert watch.poll() and [rule.address for rule in watch.rules] == ["10.0.0.2"]
+
+
+# -- DHCP --------------------------------------------------------------------------
+
+MACS = [bytes((2, 0xAA, 0, 0, 0, at)) for at in range(10)]
+SERVER_ID = b"\x7f\0\0\1"
+
+
+class DhcpDaemon:
+    """A daemon that serves DHCP on loopback; giaddr 255.255.255.255 has its answers come back to the sender."""
+
+    def __init__(self, make: MakeDaemon, conf: str = "", **more: object) -> None:
+        self.ports = free_port(), free_port()
+        self.daemon = make(
+            f"{ALONE}interface=lo\ndhcp-range=127.0.5.50,127.0.5.99,255.0.0.0,1h\ndomain=lan.test\n"
+            f"dhcp-alternate-port={self.ports[0]},{self.ports[1]}\ndhcp-leasefile=$DIR/leases\n{conf}",
+            **more,
+        )
+        self.leases = self.daemon.directory / "leases"
+
+    def send(self, kind: str, mac: bytes, *options: tuple[int, bytes], **fields: str) -> dhcpwire.DhcpMessage:
+        fields = {"giaddr": "255.255.255.255", **fields}
+        head = (53, bytes((dhcpwire.TYPES[kind],)))
+        message = dhcpwire.DhcpMessage(xid=7, chaddr=mac, options=[head, *options], **fields)  # type: ignore[arg-type]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.2", 0))
+            sock.settimeout(4)
+            sock.sendto(message.pack(), ("127.0.0.1", self.ports[0]))
+            return dhcpwire.DhcpMessage() if kind == "RELEASE" else dhcpwire.parse(sock.recv(4096))
+
+    def bind(self, mac: bytes, name: str = "") -> str:
+        """Get a lease; its address, which is in the file by now."""
+        options = [(12, name.encode())] if name else []
+        offer = self.send("DISCOVER", mac, *options)
+        ack = self.send("REQUEST", mac, (54, SERVER_ID), (50, socket.inet_aton(offer.yiaddr)), *options)
+        assert (offer.kind(), ack.kind(), ack.yiaddr) == ("OFFER", "ACK", offer.yiaddr)
+        assert f" {mac.hex(':')} {ack.yiaddr} {name or '*'} *\n" in self.leases.read_text()
+        return ack.yiaddr
+
+    def release(self, mac: bytes, address: str) -> None:
+        self.send("RELEASE", mac, (54, SERVER_ID), ciaddr=address)
+
+    def offered(self, mac: bytes) -> str:
+        return self.send("DISCOVER", mac).yiaddr
+
+    def option(self, number: int) -> bytes | None:
+        return self.send("DISCOVER", MACS[9], (55, bytes((number,)))).value(number)
+
+
+def test_a_lease_has_its_name_in_dns(make: MakeDaemon) -> None:
+    dhcp = DhcpDaemon(make)
+    daemon = dhcp.daemon.start()
+    assert daemon.ask("pc.lan.test").rdatas() == []
+    address = dhcp.bind(MACS[1], "pc")
+    for name in ("pc.lan.test", "pc", "PC.Lan.Test"):
+        assert daemon.ask(name).rdatas() == [address]
+    assert daemon.ask(f"{'.'.join(reversed(address.split('.')))}.in-addr.arpa", "PTR").rdatas() == ["pc.lan.test"]
+    daemon.signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert daemon.ask("pc.lan.test").rdatas() == [address], "also after a reload"
+    dhcp.release(MACS[1], address)
+    wait_until(lambda: not daemon.ask("pc.lan.test").rdatas(), 3, "the end of the name")
+    wait_until(lambda: not dhcp.leases.read_text(), 3, "the end of the lease in the file")
+
+
+def test_leases_outlive_the_daemon(make: MakeDaemon) -> None:
+    """Whether it ends well or is killed: what was acknowledged is there, with its name."""
+    dhcp = DhcpDaemon(make)
+    daemon = dhcp.daemon.start()
+    for number, end in ((1, "stop"), (2, "kill")):
+        address = dhcp.bind(MACS[number], f"pc{number}")
+        if end == "kill":
+            daemon.signal(signal.SIGKILL)
+            assert daemon.process is not None
+            daemon.process.wait(5)
+        daemon.stop()
+        daemon.start()
+        assert daemon.ask(f"pc{number}.lan.test").rdatas() == [address]
+        assert dhcp.offered(MACS[number]) == address
+    assert len(dhcp.leases.read_text().splitlines()) == 2
+    assert sorted(path.name for path in dhcp.leases.parent.iterdir() if "leases" in path.name) == ["leases"]
+
+
+def test_dhcp_files_are_read_again(make: MakeDaemon) -> None:
+    dhcp = DhcpDaemon(
+        make,
+        "dhcp-hostsfile=$DIR/hosts\ndhcp-optsfile=$DIR/opts\ndhcp-option=42,10.0.0.1\n",
+        files={"hosts": f"{MACS[1].hex(':')},127.0.5.91\n", "opts": "17,one\n"},
+    )
+    daemon = dhcp.daemon.start()
+    assert dhcp.offered(MACS[1]) == "127.0.5.91" and dhcp.option(17) == b"one"
+    daemon.write("hosts", f"oops!,,,\n{MACS[1].hex(':')},127.0.5.92\n")
+    daemon.write("opts", "17,two\n")
+    text = daemon.conf_path.read_text()
+    daemon.conf_path.write_text(text.replace("42,10.0.0.1", "42,10.0.0.2"))
+    daemon.signal(signal.SIGHUP)
+    wait_until(lambda: dhcp.offered(MACS[1]) == "127.0.5.92", 5, "the new reservation")
+    assert dhcp.option(17) == b"two" and dhcp.option(42) == b"\x0a\0\0\2"
+    daemon.wait_log(r"line 1 of .*/hosts")
+    daemon.conf_path.write_text(text + "nonsense\n")
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_log("not reloaded")
+    assert dhcp.offered(MACS[1]) == "127.0.5.92" and dhcp.option(42) == b"\x0a\0\0\2"
+
+
+def test_dhcp_directories_are_watched(make: MakeDaemon) -> None:
+    dhcp = DhcpDaemon(
+        make,
+        "dhcp-hostsdir=$DIR/hosts.d\ndhcp-optsdir=$DIR/opts.d\n",
+        files={"hosts.d/a": f"{MACS[1].hex(':')},127.0.5.91\n", "opts.d/a": "17,one\n"},
+    )
+    daemon = dhcp.daemon.start()
+    assert dhcp.offered(MACS[1]) == "127.0.5.91" and dhcp.option(17) == b"one"
+    daemon.write("hosts.d/b", f"{MACS[2].hex(':')},127.0.5.92\n")
+    wait_until(lambda: dhcp.offered(MACS[2]) == "127.0.5.92", 4, "the new file")
+    assert dhcp.offered(MACS[1]) == "127.0.5.91"
+    daemon.write("opts.d/a", "17,two\n")
+    wait_until(lambda: dhcp.option(17) == b"two", 4, "the changed file")
+    (daemon.directory / "hosts.d" / "a").unlink()
+    wait_until(lambda: dhcp.offered(MACS[1]) != "127.0.5.91", 4, "the end of the old file")
+
+
+def test_the_name_of_a_reservation_follows_the_hosts_files(make: MakeDaemon) -> None:
+    """dhcp-host=MAC,name takes the address that a hosts file has for the name, at the start and at each reload."""
+    dhcp = DhcpDaemon(
+        make,
+        f"dhcp-host={MACS[1].hex(':')},pc\naddn-hosts=$DIR/hosts\ndhcp-hostsdir=$DIR/hosts.d\n",
+        files={"hosts": "127.0.5.93 pc\n", "hosts.d/a": "\n"},
+    )
+    daemon = dhcp.daemon.start()
+    assert dhcp.offered(MACS[1]) == "127.0.5.93"
+    daemon.write("hosts", "127.0.5.94 pc\n")
+    daemon.signal(signal.SIGHUP)
+    wait_until(lambda: dhcp.offered(MACS[1]) == "127.0.5.94", 4, "the new address")
+    daemon.write("hosts.d/b", f"{MACS[2].hex(':')},127.0.5.95\n")
+    wait_until(lambda: dhcp.offered(MACS[2]) == "127.0.5.95", 4, "the new file")
+    assert dhcp.offered(MACS[1]) == "127.0.5.94"
+
+
+EVENTS = """#!/bin/sh
+[ -e $DIR/slow ] && sleep 0.3
+echo "$* $DNSMASQ_DOMAIN" >>$DIR/events
+"""
+
+
+def scripted(make: MakeDaemon, conf: str = "") -> DhcpDaemon:
+    dhcp = DhcpDaemon(make, f"dhcp-script=$DIR/script\n{conf}")
+    dhcp.daemon.write("script", EVENTS).chmod(0o755)
+    return dhcp
+
+
+def events(dhcp: DhcpDaemon) -> list[str]:
+    path = dhcp.daemon.directory / "events"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_a_script_hears_of_everything(make: MakeDaemon) -> None:
+    dhcp = scripted(make)
+    daemon = dhcp.daemon.start()
+    one, two = dhcp.bind(MACS[1], "pc"), dhcp.bind(MACS[2])
+    first, second = f"{MACS[1].hex(':')} {one} pc lan.test", f"{MACS[2].hex(':')} {two} "
+    expected = [f"add {first}", f"add {second}"]
+    wait_until(lambda: events(dhcp) == expected, 5, f"two leases: {events(dhcp)}")
+    daemon.signal(signal.SIGHUP)
+    expected += [f"old {second}", f"old {first}"]
+    wait_until(lambda: events(dhcp) == expected, 5, "the reload, newest first")
+    dhcp.release(MACS[1], one)
+    expected += [f"del {first}"]
+    wait_until(lambda: events(dhcp) == expected, 5, "the release")
+    daemon.stop()
+    daemon.start()
+    expected += [f"old {second}"]
+    wait_until(lambda: events(dhcp) == expected, 5, "the start")
+    assert "internal error" not in daemon.log()
+
+
+def test_the_end_waits_for_no_script_and_loses_none(make: MakeDaemon) -> None:
+    dhcp = scripted(make)
+    daemon = dhcp.daemon.start()
+    daemon.write("slow", "")
+    for number in range(5):
+        dhcp.bind(MACS[number])
+    assert len(events(dhcp)) < 4
+    began = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - began < 1.2
+    wait_until(lambda: len(events(dhcp)) == 5, 5, "all events")
+    assert [line.split()[1] for line in events(dhcp)] == [mac.hex(":") for mac in MACS[:5]]
+
+
+def test_accounts(make: MakeDaemon) -> None:
+    """The daemon gives its rights up, and writes a lease file that it could not open; the script keeps them."""
+    need(os.geteuid() == 0, "root")
+    place = pathlib.Path(tempfile.mkdtemp(prefix="pydnsmasq-script-", dir="/tmp"))
+    place.chmod(0o755)
+    (place / "script").write_text("#!/bin/sh\necho run by $(id -u)\n")
+    (place / "script").chmod(0o755)
+    nobody = pydnsmasq.user_find("nobody")
+    assert nobody is not None
+    try:
+        for conf, expected in (("", 0), ("dhcp-scriptuser=nobody\n", nobody[0])):
+            dhcp = DhcpDaemon(
+                make, f"dhcp-script={place}/script\nuser=nobody\npid-file=\nlog-facility=-\n{conf}", defaults=False
+            )
+            dhcp.daemon.directory.chmod(0o700)
+            daemon = dhcp.daemon.start()
+            assert f"\nUid:\t{nobody[0]}\t" in pathlib.Path(f"/proc/{daemon.pid}/status").read_text()
+            dhcp.bind(MACS[1])
+            dhcp.bind(MACS[2])
+            wait_until(lambda: daemon.stderr().count(f"run by {expected}\n") == 2, 5, "two runs")  # noqa: B023
+            assert daemon.stop() == 0 and "failed" not in daemon.stderr()
+            assert len(dhcp.leases.read_text().splitlines()) == 2
+    finally:
+        shutil.rmtree(place)
+
+
+def test_a_full_disk_does_not_stop_dhcp(make: MakeDaemon) -> None:
+    dhcp = DhcpDaemon(make)
+    daemon = dhcp.daemon.start()
+    first = dhcp.bind(MACS[1])
+    (dhcp.leases.parent / "leases.new").mkdir()  # nothing can be written beside the file
+    offer = dhcp.send("DISCOVER", MACS[2])
+    ack = dhcp.send("REQUEST", MACS[2], (54, SERVER_ID), (50, socket.inet_aton(offer.yiaddr)))
+    assert ack.kind() == "ACK"
+    daemon.wait_log(r"failed to write .*/leases: .*retry in 60 s")
+    assert first in dhcp.leases.read_text()
+    (dhcp.leases.parent / "leases.new").rmdir()
+    dhcp.bind(MACS[3])
+    daemon.wait_log("is written again")
+    assert len(dhcp.leases.read_text().splitlines()) == 3
+    assert "internal error" not in daemon.log()
+
+
+def test_dhcp_without_dns(make: MakeDaemon) -> None:
+    dhcp = DhcpDaemon(make, "port=0\n", port=0)
+    daemon = dhcp.daemon.spawn()
+    daemon.wait_log("DHCP, IP range 127.0.5.50 -- 127.0.5.99, lease time 1h")
+    assert dhcp.bind(MACS[1])
+    daemon.signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert dhcp.bind(MACS[2]) and daemon.stop() == 0
+    assert "internal error" not in daemon.log()
