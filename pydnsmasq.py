@@ -5932,7 +5932,7 @@ class Lease:
 
     __slots__ = (
         "address", "hardware", "htype", "client_id", "name", "domain", "fixed", "expires", "length", "interface",
-        "known", "override", "agent", "vendor_class", "line", "new", "changed", "former_name",
+        "known", "override", "relay", "agent", "vendor_class", "line", "new", "changed", "former_name",
     )  # fmt: skip
 
     def __init__(self, address: int) -> None:
@@ -5948,6 +5948,7 @@ class Lease:
         self.interface = ""
         self.known: dict[str, str] | None = None
         self.override = 0
+        self.relay = 0
         self.agent = b""
         self.vendor_class = b""
         self.line: bytes | None = None  # as it stands in the file; None when it changed
@@ -6105,6 +6106,10 @@ class LeaseTable:
                 self.remove(lease)
                 out.append(lease)
         return out
+
+    def next_end(self) -> float:
+        """Tell when to look for ended leases again."""
+        return self._ends[0][0] if self._ends else float("inf")
 
     def pass_time(self, seconds: float) -> None:
         """Let all leases age by `seconds` that the monotonic clock did not count (the machine slept)."""
@@ -8821,8 +8826,8 @@ class Dhcp4Exchange:
 
 
 def script_text(text: bytes) -> str:
-    """Give foreign text as the script may have it: cut at the first `=` or NUL, printable."""
-    return printable_text(re.split(rb"[=\0]", text, maxsplit=1)[0])
+    """Give foreign text as the script may have it: the octets themselves, cut at the first `=` or NUL."""
+    return re.split(rb"[=\0]", text, maxsplit=1)[0].decode("utf-8", "surrogateescape")
 
 
 class Dhcp4Service:
@@ -8845,7 +8850,7 @@ class Dhcp4Service:
     def handle(self, message: Dhcp4Message, arrival: Dhcp4Arrival, now: float) -> Dhcp4Outcome | None:
         """Judge a request; None for silence."""
         state = self.state
-        if message.op != BOOT_REQUEST or not message.htype:
+        if message.op != BOOT_REQUEST or (message.hlen and not message.htype):
             return None
         self.expire(now)
         ex = Dhcp4Exchange(state, message, arrival, now)
@@ -9046,15 +9051,17 @@ class Dhcp4Service:
         if ex.agent:
             lease.agent = ex.agent
         lease.vendor_class = ex.message.options.get(OPT_VENDOR_CLASS, b"")
+        lease.relay = ex.message.giaddr or lease.relay
         if name:
             self._set_name(lease, name, fixed)
+        former_end = lease.expires or 0.0
         self.leases.set_end(lease, length, ex.now)
+        if ex.state.config.script_on_renewal and int(lease.expires or 0) != int(former_end):
+            lease.changed = True
         if lease.interface != ex.arrival.interface:
             lease.changed = lease.changed or bool(lease.interface)
             lease.interface = ex.arrival.interface
         ex.override = lease.override = ex.override or lease.override
-        if ex.state.config.script_on_renewal:
-            lease.changed = True
         self._count("dhcp_ack")
         ex.event("DHCPACK", address, name)
         reply = self._begin(ex, context, DHCP_ACK)
@@ -9487,13 +9494,12 @@ class Dhcp4Service:
             "CPEWAN_SERIAL": script_text(tr069.get(2, b"")),
             "CPEWAN_CLASS": script_text(tr069.get(3, b"")),
             "SUPPLIED_HOSTNAME": script_text(options.get(OPT_HOSTNAME, b"")),
-            "CIRCUIT_ID": agent.get(AGENT_CIRCUIT, b"").hex(":"),
+            "CIRCUIT_ID": script_text(agent.get(AGENT_CIRCUIT, b"")),
             "SUBSCRIBER_ID": script_text(agent.get(AGENT_SUBSCRIBER, b"")),
-            "REMOTE_ID": agent.get(AGENT_REMOTE, b"").hex(":"),
+            "REMOTE_ID": script_text(agent.get(AGENT_REMOTE, b"")),
             "REQUESTED_OPTIONS": ",".join(map(str, options.get(OPT_PARAMETERS, b""))),
             "MUD_URL": script_text(options.get(OPT_MUD, b"")),
             "TAGS": " ".join(reversed(tags)),
-            "RELAY_ADDRESS": ip4_format(ex.message.giaddr) if ex.message.giaddr else "",
         }
         for at, text in enumerate(counted_strings(options.get(OPT_USER_CLASS, b""))):
             known[f"USER_CLASS{at}"] = script_text(text)
@@ -11523,6 +11529,7 @@ def lease_call(event: LeaseEvent, domain: str, log_dhcp: bool, now: float, wall:
         "CLIENT_ID": lease.client_id.hex(":"),
         "DOMAIN": domain if event.name or event.former_name else "",
         "OLD_HOSTNAME": event.former_name,
+        "RELAY_ADDRESS": ip4_format(lease.relay) if lease.relay else "",
         "DATA_MISSING": "1" if event.known is None else "",
         "LOG_DHCP": "1" if log_dhcp else "",
         **(event.known or {}),
@@ -12238,7 +12245,9 @@ class Dhcp4Server(socketserver.UDPServer):
 
     def _patience(self) -> float:
         """Give the milliseconds until something has to be done."""
-        due = min(self._next_tick, self._timers[0][0] if self._timers else self._next_tick)
+        due = min(self._next_tick, self.service.leases.next_end())
+        if self._timers:
+            due = min(due, self._timers[0][0])
         return max((due - time.monotonic()) * 1000, 0) + 1
 
     def _receive(self) -> None:
@@ -12346,7 +12355,7 @@ class Dhcp4Server(socketserver.UDPServer):
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
             heapq.heappop(self._timers)[2]()
-        if now >= self._next_tick:
+        if now >= self._next_tick or now >= self.service.leases.next_end():
             self._next_tick = now + 1.0
             self.tick(now)
 
@@ -12478,6 +12487,7 @@ class DhcpFiles:
     def __init__(self, log: Log) -> None:
         self._log = log
         self.signs: dict[str, int] = {}
+        self._good: dict[tuple[str, str], list[Any]] = {}  # what files said that could be read
         self._fresh: Container[str] | None = None  # the files that are named in the log when they are read; None: all
 
     def hosts(self, config: Config) -> list[DhcpHost]:
@@ -12519,8 +12529,12 @@ class DhcpFiles:
             try:
                 values, problems = config_values_parse(option, SystemSource().read(file), file)
             except OSError as error:
-                self._log.error(f"cannot read {file}: {error_text(error)}", TAG_DHCP)
+                old = self._good.get((option, file), []) if error.errno != errno.ENOENT else []
+                stays = "; what it said before stays in use" if old else ""
+                self._log.error(f"cannot read {file}: {error_text(error)}{stays}", TAG_DHCP)
+                out += old
                 continue
+            self._good[(option, file)] = values
             for problem in problems:
                 self._log.error(config_problem_format(problem))
             if self._fresh is None or file in self._fresh:
@@ -12645,10 +12659,6 @@ class DhcpRuntime:
             log.warning(
                 f"{len(self.leases)} stored leases are more than dhcp-lease-max={config.dhcp_lease_max}", TAG_DHCP
             )
-        for lease in self.leases.by_address.values():
-            packed = lease.address.to_bytes(4, "big")
-            at = next((at for at in state.interfaces if address_in(packed, at.address, at.prefix)), None)
-            lease.interface = at.interface if at is not None else ""
         try:
             self.server = Dhcp4Server(config, self.service, log)
         except OSError as error:
@@ -12705,6 +12715,10 @@ class DhcpRuntime:
         self.service.script = script is not None
         with self.leases.lock:
             self.service.expire(time.monotonic())
+            for lease in self.leases.by_address.values():
+                packed, interfaces = lease.address.to_bytes(4, "big"), self.service.state.interfaces
+                at = next((at for at in interfaces if address_in(packed, at.address, at.prefix)), None)
+                lease.interface = at.interface if at is not None else ""
             self.leases.change_all()
             self.service.rename_all()
             self.server.settle()

@@ -537,7 +537,7 @@ RICH = (
 SCRIPT_CASES = [
     DhcpCase("life", SCRIPTED, LIFE),
     DhcpCase("domain", SCRIPTED + "domain=lan\ndomain=far.test,10.77.1.50,10.77.1.55\n", LIFE),
-    DhcpCase("every renewal", SCRIPTED + "script-on-renewal\n", LIFE),
+    DhcpCase("every renewal", SCRIPTED + "script-on-renewal\n", LIFE.replace("\nrequest", "\nsleep 1.1\nrequest")),
     DhcpCase("no names", SCRIPTED + "dhcp-ignore-names\nlog-dhcp\n", "dora m1 name=one\nrequest m1 ci=. name=other\n"),
     DhcpCase("fqdn", SCRIPTED + "domain=lan\n", "dora m1 fqdn=5:laptop.lan. name=other\ndora m2 fqdn=1:pc\n"),
     DhcpCase("never ends", SCRIPTED.replace("1h", "infinite"), "dora m1\nhup\nrelease m1 ci=. sid=10.77.1.1\n"),
@@ -705,7 +705,7 @@ def start_sides(case: DhcpCase, worlds: tuple[World, World], public: pathlib.Pat
     made = []
     for world, kind in zip(worlds, ("real", "ours"), strict=True):
         files = {"script": SCRIPT, "heard": "", **case.files}
-        defaults = "user=" not in case.conf
+        defaults = not case.conf.startswith("user=")
         daemon = DhcpDaemon(
             public / world.label, case.conf, kind=kind, words=words, files=files, port=53, defaults=defaults
         )
