@@ -231,6 +231,9 @@ DHCP_PING_SECONDS = 1.0  # waited for an answer to an echo
 DHCP_PING_CACHE = 30.0  # seconds that the result of a ping counts
 DHCP_PINGS_MAX = 64  # clients that wait for a ping; beyond that addresses are offered unasked
 DHCP_HELD_MAX = 4096  # replies that wait for their delay or for the disk
+DHCP_COURTESY_SECONDS = 0.02  # between two looks at how busy DNS is
+DHCP_COURTESY_SHARE = 0.1  # of a CPU that DNS needs before DHCP makes room
+DHCP_NAP = 0.0003  # seconds after a message, when it does
 DHCP_PLANS_MAX = 512  # sets of tags whose options are remembered
 LEASE_STOP_SECONDS = 2.0  # that the end of the program waits for the last write
 LEASE_RETRY_SECONDS = 60.0  # until a lease file that could not be written is tried again
@@ -6171,8 +6174,17 @@ class LeaseTable:
 
     # -- what changed --
 
-    def take_events(self) -> list[LeaseEvent]:
-        """Take what the script has to hear since the last time: ends, lost names, then new and changed leases."""
+    def take_events(self, wanted: bool = True) -> list[LeaseEvent]:
+        """Take what the script has to hear since the last time: ends, lost names, then new and changed leases.
+
+        Where it is not `wanted`, nothing is made of it.
+        """
+        if not wanted:
+            for lease in self._touched.values():
+                lease.new = lease.changed = False
+                lease.former_name, lease.known = "", None
+            self._gone, self._touched = [], {}
+            return []
         out = [LeaseEvent("del", lease, lease.name or lease.former_name) for lease in self._gone]
         touched = sorted(self._touched.values(), key=lambda lease: not lease.new)
         self._gone, self._touched = [], {}
@@ -6218,10 +6230,9 @@ class LeaseTable:
     def read(self, text: bytes, wall: float, now: float) -> list[bytes]:
         """Take the leases of a file that was read at `wall` seconds of its clock; give the lines that make no sense."""
         bad, found, extras = [], [], []
-        for line in text.split(b"\n"):
+        for match in re.finditer(rb"[^\n]*\S[^\n]*", text):  # one at a time: there may be many
+            line = match[0]
             fields = line.split()
-            if not fields:
-                continue
             if fields[0] in (b"agent-info", b"vendorclass") and len(fields) == 3:
                 extras.append(fields)
             elif _lease_is_other(fields):
@@ -9045,8 +9056,10 @@ class Dhcp4Service:
         self.pool.offers.pop(address, None)
         self._log_tags(ex, context)
         name, fixed = self._lease_name(ex, address, tags)
-        length = self._lease_time(ex, context)
+        length, former_id = self._lease_time(ex, context), lease.client_id
         if self.leases.set_client(lease, ex.message.hardware, ex.message.htype, ex.client_id):
+            lease.changed = True
+        if ex.state.config.leasefile_ro and lease.client_id != former_id:
             lease.changed = True
         if ex.agent:
             lease.agent = ex.agent
@@ -9056,7 +9069,8 @@ class Dhcp4Service:
             self._set_name(lease, name, fixed)
         former_end = lease.expires or 0.0
         self.leases.set_end(lease, length, ex.now)
-        if ex.state.config.script_on_renewal and int(lease.expires or 0) != int(former_end):
+        config = ex.state.config
+        if (config.script_on_renewal or config.leasefile_ro) and int(lease.expires or 0) != int(former_end):
             lease.changed = True
         if lease.interface != ex.arrival.interface:
             lease.changed = lease.changed or bool(lease.interface)
@@ -11208,6 +11222,7 @@ class DnsUdpServer(socketserver.UDPServer):
         self._on_link = on_link
         self._service = service
         self._stopping = False
+        self.cpu_clock: int | None = None  # of the thread that serves
         self._arrivals: dict[bytes, Arrival] = {}
         self._peers: dict[str, UdpPeer] = {}
         super().__init__(listener.target, socketserver.DatagramRequestHandler)
@@ -11231,6 +11246,7 @@ class DnsUdpServer(socketserver.UDPServer):
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """Answer until `stop`: the body of a receiver thread."""
+        self.cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
         sock, service, peers = self.socket, self._service, self._peers
         receive, send, send_plain, size = sock.recvmsg, sock.sendmsg, sock.sendto, self.max_packet_size
         answers, log, clock = service.state.answers, service.log, time.monotonic
@@ -11748,7 +11764,7 @@ class _ScriptRunner:
 
     def _become(self, arguments: list[str], variables: dict[str, str], writer: int) -> None:
         """Turn into the script."""
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_DFL)
         if not self._keep_output:
             os.dup2(writer, 1)
@@ -12149,6 +12165,27 @@ class Pinger:
         return out
 
 
+class Courtesy:
+    """Tells whether DHCP should make room for DNS: while many clients boot, the others go on asking for names.
+
+    Two busy threads hand the interpreter over at each system call, and the one with
+    the longer turns, DHCP, would get most of it.
+    """
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._used = 0.0
+        self._busy = False
+
+    def due(self, now: float, dns_seconds: Callable[[], float]) -> bool:
+        """Look now and then how much of the time DNS needed."""
+        if now - self._since > DHCP_COURTESY_SECONDS:
+            used = dns_seconds()
+            self._busy = used - self._used > DHCP_COURTESY_SHARE * (now - self._since)
+            self._since, self._used = now, used
+        return self._busy
+
+
 class Dhcp4Server(socketserver.UDPServer):
     """The socket on port 67 with a loop of its own: messages, pings, delayed replies, ends of leases.
 
@@ -12162,6 +12199,8 @@ class Dhcp4Server(socketserver.UDPServer):
         self.service = service
         self.writer: LeaseWriter | None = None
         self.forget: Callable[[set[bytes]], None] = lambda names: None  # drops finished DNS answers
+        self.dns_seconds: Callable[[], float] = lambda: 0.0  # of CPU that DNS has used so far
+        self._courtesy = Courtesy()
         self.script: ScriptHelper | None = None
         self._log = log
         self._bind_one = bool(config.bind_interfaces or config.bind_dynamic)
@@ -12266,6 +12305,8 @@ class Dhcp4Server(socketserver.UDPServer):
                 self._message(data, control[0][2], peer)
             except WireError:
                 continue  # no BOOTP message
+            if self._courtesy.due(time.monotonic(), self.dns_seconds):
+                time.sleep(DHCP_NAP)
 
     def _arrival(self, info: bytes, peer: tuple[str, int]) -> Dhcp4Arrival | None:
         """Tell how a message came; None when DHCP is not served there."""
@@ -12334,7 +12375,7 @@ class Dhcp4Server(socketserver.UDPServer):
     def settle(self) -> None:
         """Tell the script what changed, and let no finished DNS answer outlive it."""
         service = self.service
-        events = service.leases.take_events()
+        events = service.leases.take_events(self.script is not None)
         names = service.take_names()
         if names:
             self.forget(names)
@@ -13014,6 +13055,7 @@ class Daemon:
             self._script.start()
             self._neighbours = NeighbourWatch() if config.script_arp else None
         if self._dhcp is not None:
+            self._dhcp.server.dns_seconds = self._dns_seconds
             self._dhcp.start(self._script, self._forget_names)
         threading.Thread(target=exchange.run, name="upstream", daemon=True).start()
         for udp in self._udp.values():
@@ -13057,6 +13099,16 @@ class Daemon:
         if config.port:
             state.hosts = DhcpHosts(hosts_with_addresses(hosts, state.address_of, self._log))
         return state
+
+    def _dns_seconds(self) -> float:
+        """Add up the CPU time that the threads for DNS over UDP have used."""
+        total = 0.0
+        for udp in list(self._udp.values()):
+            try:
+                total += time.clock_gettime(udp.cpu_clock) if udp.cpu_clock is not None else 0.0
+            except OSError:  # the thread has ended
+                continue
+        return total
 
     def _forget_names(self, names: set[bytes]) -> None:
         """Drop finished DNS answers: names of leases have changed (an alias of one of them may be anything)."""
@@ -13683,6 +13735,8 @@ def _start_afresh(code: types.CodeType) -> None:
         if os.readlink(script).startswith("/memfd:dnsmasq"):
             process_rename("dnsmasq")
         os.close(fd)
+        for name in _THRIFT if os.environ.pop(_THRIFTY, None) is not None else ():
+            del os.environ[name]  # a script inherits what we were given, nothing else
         return
     flags = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv)]
     if script.endswith(".pyc") or "-m" in flags or not sys.executable or not os.path.isdir(_MEMORY_FILE):
@@ -13695,12 +13749,17 @@ def _start_afresh(code: types.CodeType) -> None:
             file.write(magic + bytes(12) + marshal.dumps(code))
         renamed = name == "dnsmasq" and sys.executable.startswith("/usr/bin/") and "/" in script
         first = script if renamed else sys.orig_argv[0]
-        os.execv(sys.executable, [first, "-sS", *flags, f"{_MEMORY_FILE}{fd}", *sys.argv[1:]])
+        thrift = {} if _THRIFT.keys() & os.environ.keys() else {**_THRIFT, _THRIFTY: "1"}
+        command = [first, "-sS", *flags, f"{_MEMORY_FILE}{fd}", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, **thrift})
     except (OSError, AttributeError):  # a C library without memfd_create, for one
         return
 
 
 _MEMORY_FILE = "/proc/self/fd/"
+# Has the GNU C library give large buffers back, 8 MB with 30,000 leases: it would rather keep them.
+_THRIFT = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+_THRIFTY = "PYDNSMASQ_THRIFT"
 
 
 def _signals_install(handler: Callable[[int, Any], None]) -> None:

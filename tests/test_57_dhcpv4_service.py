@@ -1036,24 +1036,28 @@ def test_what_a_client_says_of_itself() -> None:
     dhcp.send(f"request m1 sid=.1 req=.128 o125=00000de90b0103616263020164030178 {RICH}")
     (event,) = dhcp.table.take_events()
     assert event.known == {
-        "VENDOR_CLASS": "MSFT", "SUPPLIED_HOSTNAME": "pc.lan.test", "CIRCUIT_ID": "61:62", "REMOTE_ID": "63:64:65",
+        "VENDOR_CLASS": "MSFT", "SUPPLIED_HOSTNAME": "pc.lan.test", "CIRCUIT_ID": "ab", "REMOTE_ID": "cde",
         "SUBSCRIBER_ID": "zz", "REQUESTED_OPTIONS": "1,3,6,12", "MUD_URL": "https://mud.x/y",
         "TAGS": "vc cpewan-id lan0",
-        "RELAY_ADDRESS": "10.5.0.2", "USER_CLASS0": "abc", "USER_CLASS1": "defg", "CPEWAN_OUI": "abc",
+        "USER_CLASS0": "abc", "USER_CLASS1": "defg", "CPEWAN_OUI": "abc",
         "CPEWAN_SERIAL": "d", "CPEWAN_CLASS": "x",
     }  # fmt: skip
+    assert p.ip4_format(event.lease.relay) == "10.5.0.2", "which stays: the client may renew without it"
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"), [("'abc", "abc"), ("'a=b", "a"), ("'a~b", "a"), ("61ff0a62", "ab"), ("", "")]
+    ("text", "shown"), [("'abc", "abc"), ("'a=b", "a"), ("'a~b", "a"), ("61ff0a62", "a\udcff\nb"), ("", "")]
 )
 def test_texts_for_the_script(text: str, shown: str) -> None:
     assert p.script_text(octets(text) if text else b"") == shown
 
 
+RENEWAL = "dora m1\nevents\nwait 2\nrequest m1 uni ci=.128"
 SCRIPTED: list[tuple[str, list[str], str]] = [
     ("a renewal is no news", [], "dora m1\nevents\nrequest m1 uni ci=.128\nevents ->"),
-    ("unless one wants it", ["script-on-renewal"], "dora m1\nevents\nrequest m1 uni ci=.128\nevents -> old .128 *"),
+    ("unless one wants it", ["script-on-renewal"], f"{RENEWAL}\nevents -> old .128 *"),
+    ("or the script keeps the leases", ["leasefile-ro"], f"{RENEWAL}\nevents -> old .128 *"),
+    ("but an end that stays is none", ["script-on-renewal"], f"{RENEWAL.replace('wait 2', 'wait 0')}\nevents ->"),
     ("to choose again is", [], "dora m1\nevents\nrequest m1 sid=.1 req=.128\nevents -> old .128 *"),
     ("to start again is", [], "dora m1\nevents\nrequest m1 req=.128\nevents -> old .128 *"),
     ("another interface is", [], "dora m1\nevents\nrequest m1 uni ci=.128 on=wan0\nevents -> old .128 *"),
