@@ -4493,11 +4493,19 @@ class _Loader:
             values[name] = tuple(value) if isinstance(value, list) else value
         self.lists.freeze()
         values["bulk_local"], values["bulk_null"] = self.lists.local, self.lists.null
-        waiting = tuple(row.name for row in OPTION_ROWS if row.name in self.given and row.status == "later")
-        return Config(values, frozenset(self.given), tuple(self.files), waiting)
+        waiting = [row.name for row in OPTION_ROWS if row.name in self.given and row.status == "later"]
+        waiting += [name for name, used in _PARTS_LATER.items() if used(values)]
+        return Config(values, frozenset(self.given), tuple(self.files), tuple(waiting))
 
 
 _DEFAULTS = {row.target: row.default for row in OPTION_ROWS}
+# Options that work in part: what is not at work yet, and how to find it among the values.
+_PARTS_LATER: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "dhcp-range for IPv6": lambda values: any(len(rule.first) == 16 for rule in values["dhcp_range"]),
+    "dhcp-range with proxy": lambda values: any("proxy" in rule.modes for rule in values["dhcp_range"]),
+    "dhcp-relay for IPv6": lambda values: any(len(rule.local) == 16 for rule in values["dhcp_relay"]),
+    "dhcp-option for IPv6": lambda values: any(rule.family == 6 for rule in values["dhcp_option"]),
+}
 
 
 def _check_use(row: OptionRow, text: str | None, in_file: bool) -> None:
@@ -9651,6 +9659,7 @@ _RTM_GETLINK, _RTM_GETADDR, _RTM_GETNEIGH = 18, 22, 30
 _RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWNEIGH, _NLMSG_DONE, _NLMSG_ERROR = 16, 20, 28, 3, 2
 _NLM_REQUEST_DUMP = 0x301
 _RTMGRP = 0x1 | 0x10 | 0x100 | 0x40 | 0x400  # links, addresses and routes of both families
+_F_NOTIFY, _DN_CHANGES = 1026, 0x02 | 0x04 | 0x08 | 0x10 | 0x8000_0000  # modify, create, delete, rename; always
 _NUD_PRESENT = 0x02 | 0x04 | 0x08 | 0x10 | 0x80  # reachable, stale, delay, probe, permanent
 _IFF_UP, _IFF_LOOPBACK = 0x1, 0x8
 _IFA_TEMPORARY, _IFA_DADFAILED, _IFA_DEPRECATED, _IFA_TENTATIVE = 0x01, 0x08, 0x20, 0x40
@@ -9803,8 +9812,6 @@ class DirectoryWatch:
     from time to time finds everything.
     """
 
-    _EVENTS = fcntl.DN_MODIFY | fcntl.DN_CREATE | fcntl.DN_DELETE | fcntl.DN_RENAME | fcntl.DN_MULTISHOT
-
     def __init__(self) -> None:
         self._descriptors: list[int] = []
 
@@ -9817,7 +9824,7 @@ class DirectoryWatch:
             try:
                 fd = os.open(os.path.join(SystemSource._base, directory), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 self._descriptors.append(fd)
-                fcntl.fcntl(fd, fcntl.F_NOTIFY, self._EVENTS)
+                fcntl.fcntl(fd, _F_NOTIFY, _DN_CHANGES)
             except OSError:
                 continue
 
@@ -11246,7 +11253,8 @@ class DnsUdpServer(socketserver.UDPServer):
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """Answer until `stop`: the body of a receiver thread."""
-        self.cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
+        if hasattr(time, "pthread_getcpuclockid"):
+            self.cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
         sock, service, peers = self.socket, self._service, self._peers
         receive, send, send_plain, size = sock.recvmsg, sock.sendmsg, sock.sendto, self.max_packet_size
         answers, log, clock = service.state.answers, service.log, time.monotonic
@@ -12204,7 +12212,7 @@ class Dhcp4Server(socketserver.UDPServer):
         self.script: ScriptHelper | None = None
         self._log = log
         self._bind_one = bool(config.bind_interfaces or config.bind_dynamic)
-        self._only = config.interface[0] if len(config.interface) == 1 and "*" not in config.interface[0] else ""
+        self._only = only_interface(config, service.state.interfaces)
         self.bound_to = ""
         self._stopping = False
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -12509,6 +12517,14 @@ def _clock_shift() -> tuple[float, float]:
     """Give how far the wall clock and the clock that counts sleep are ahead of the monotonic one."""
     monotonic = time.monotonic()
     return time.time() - monotonic, time.clock_gettime(time.CLOCK_BOOTTIME) - monotonic
+
+
+def only_interface(config: Config, interfaces: Sequence[InterfaceAddress]) -> str:
+    """Give the one interface that the configuration names, "" when there may be more."""
+    names = set(config.interface)
+    if not names and config.bind_interfaces:
+        names = {at.interface for at in interfaces if address_format(at.address) in config.listen_address}
+    return next(iter(names)) if len(names) == 1 and "*" not in "".join(names) else ""
 
 
 def dhcp_admits(config: Config, interfaces: Sequence[InterfaceAddress], interface: str) -> bool:
@@ -13270,10 +13286,6 @@ class Daemon:
         log = self._log
         if config.not_at_work:
             log.warning(f"accepted but not at work yet in pydnsmasq {VERSION}: {', '.join(config.not_at_work)}")
-        if any(len(rule.first) == 16 for rule in config.dhcp_range):
-            log.warning(f"DHCPv6 is not at work yet in pydnsmasq {VERSION}: IPv6 ranges are not served", TAG_DHCP)
-        if any("proxy" in rule.modes for rule in config.dhcp_range):
-            log.warning(f"PXE is not at work yet in pydnsmasq {VERSION}: proxy ranges are not served", TAG_DHCP)
         if config.no_resolv and "resolv-file" in config.given:
             log.warning("warning: ignoring resolv-file flag because no-resolv is set")
         if config.cache_size > 10_000:
