@@ -3293,7 +3293,8 @@ def _option_addresses(fields: list[str], family: int) -> tuple[bytes, tuple[int,
             if packed in _OWN_ADDRESSES:
                 own.append(at)
         at += len(parts[-1])
-    return b"".join(parts), tuple(own)
+    routes = any("/" in field for field in fields)  # where 0.0.0.0 says that there is no router (RFC 3442)
+    return b"".join(parts), () if routes else tuple(own)
 
 
 _OWN_ADDRESSES = frozenset((b"\0" * 4, b"\0" * 16, b"\xfd" + b"\0" * 15, b"\xfe\x80" + b"\0" * 14))
@@ -3358,7 +3359,7 @@ def _option_value(head: _OptionHead, fields: list[str]) -> tuple[bytes, tuple[in
     """Encode a value by the option's kind."""
     kind = head.kind
     if kind == "addr":
-        return _option_addresses(fields, head.family)
+        return _option_addresses(fields[:-1] if fields[-1] == "" else fields, head.family)
     if kind in _KIND_WIDTHS:
         return b"".join(_option_number(field, _KIND_WIDTHS[kind]) for field in fields), ()
     if kind == "raw":
@@ -3375,8 +3376,7 @@ def _option_value(head: _OptionHead, fields: list[str]) -> tuple[bytes, tuple[in
 
 def _sip_servers(fields: list[str]) -> tuple[bytes, tuple[int, ...]]:
     if all(address_parse(value_text(field)) is not None for field in fields):
-        data, own = _option_addresses(fields, 4)
-        return b"\1" + data, tuple(at + 1 for at in own)
+        return b"\1" + _option_addresses(fields, 4)[0], ()
     return b"\0" + domains_compress([value_host_name(field) for field in fields]), ()
 
 
@@ -3440,7 +3440,9 @@ def _match_value(head: _OptionHead, fields: list[str]) -> tuple[str, tuple[int |
     if head.kind == "raw":
         kind, data, _ = _guess(fields, head.family)
         return kind, tuple(data)
-    if head.kind in ("text", "domains", "cstrings", "ntp"):
+    if head.kind == "domains":
+        return "text", tuple(b"".join(value_host_name(field)[:-1] for field in fields))
+    if head.kind in ("text", "cstrings", "ntp"):
         return "text", tuple(value_octets(",".join(fields)))
     if len(fields) > 1:
         raise ConfigError("bad value of dhcp-match", "one value in each line")
@@ -6414,7 +6416,7 @@ class DnsState:
 
     __slots__ = (
         "config", "local", "rules", "cache", "answers", "metrics", "interfaces", "answerers", "reviewers", "serial",
-        "log", "udp_max", "filters", "hostname",
+        "changes", "log", "udp_max", "filters", "hostname",
     )  # fmt: skip
 
     def __init__(
@@ -6440,6 +6442,7 @@ class DnsState:
         self.answerers: tuple[Callable[[DnsAnswer], bool], ...] = ()  # chosen by the first query (52)
         self.reviewers: tuple[Callable[[Any], None], ...] = ()  # chosen by the first reply (53)
         self.serial = 1
+        self.changes = 0  # of the names of leases since the start: secondaries see them by the serial
         self.udp_max = config.edns_packet_max
         self.filters = filtered_types(config)
 
@@ -7043,7 +7046,7 @@ def _zone_soa(answer: DnsAnswer, zone: AuthZone) -> bytes:
     config = answer.state.config
     server = config.auth_server.name if config.auth_server is not None else zone.domain
     soa = config.auth_soa
-    serial = soa.serial if soa is not None and soa.serial else answer.state.serial
+    serial = (soa.serial if soa is not None and soa.serial else answer.state.serial) + answer.state.changes
     master = soa.hostmaster if soa is not None and soa.hostmaster else b"\x0ahostmaster" + server
     refresh = soa.refresh if soa is not None and soa.refresh is not None else SOA_REFRESH
     retry = soa.retry if soa is not None and soa.retry is not None else SOA_RETRY
@@ -7769,7 +7772,7 @@ def tags_expand(rules: Sequence[TagIf], tags: Iterable[str]) -> dict[str, None]:
     out = dict.fromkeys(tags)
     for rule in rules:
         if all(_condition_holds(condition, out) for condition in rule.tags):
-            out.update(dict.fromkeys(rule.set_tags))
+            out.update(dict.fromkeys(reversed(rule.set_tags)))
     return out
 
 
@@ -7935,21 +7938,21 @@ def network_find(
     ranges: Sequence[DhcpRange], interfaces: Sequence[InterfaceAddress], shared: Sequence[SharedNetwork],
     interface: str,
 ) -> DhcpNetwork:  # fmt: skip
-    """Find the ranges on the networks of an interface's addresses, in the order of the configuration."""
+    """Find the ranges on the networks of an interface: those of its last address first, as dnsmasq has them."""
     own = [at for at in interfaces if at.interface == interface and len(at.address) == 4]
-    contexts = []
-    for rule in ranges:
-        first, last = ip4_number(rule.first), ip4_number(rule.last)
-        for at in own:
-            address, mask = ip4_number(at.address), _prefix_mask(at.prefix)
-            mask = ip4_number(rule.mask) if rule.mask is not None else mask
-            if not (address ^ first) & mask and not (address ^ last) & mask:
-                contexts.append(DhcpContext(rule, mask, address, address))
-                break
-        else:
-            context = _shared_context(rule, own, shared, interface)
-            if context is not None:
-                contexts.append(context)
+    contexts: list[DhcpContext] = []
+    left = list(ranges)
+    for at in own:
+        address, mask = ip4_number(at.address), _prefix_mask(at.prefix)
+        found = []
+        for rule in left:
+            mask_there = ip4_number(rule.mask) if rule.mask is not None else mask
+            if not (address ^ ip4_number(rule.first) | address ^ ip4_number(rule.last)) & mask_there:
+                found.append(DhcpContext(rule, mask_there, address, address))
+        left = [rule for rule in left if all(rule is not context.rule for context in found)]
+        contexts = found + contexts
+    shares = (_shared_context(rule, own, shared, interface) for rule in left)
+    contexts += [context for context in shares if context is not None]
     return DhcpNetwork(contexts, interface, ip4_number(own[0].address) if own else 0)
 
 
@@ -8193,10 +8196,14 @@ def dhcp4_plan(
     """
     plain: dict[int, DhcpOptionRule] = {}
     latest_first = [rule for rule in reversed(rules) if rule.family == 4 and not rule.pxe]
-    for tagged, tags in ((True, own), (True, all_tags), (False, all_tags)):
-        for rule in latest_first:
-            if bool(rule.tags) == tagged and not _wrapped(rule) and tags_match(rule.tags, tags):
-                plain.setdefault(rule.number, rule)
+    fitting = [rule for rule in latest_first if not _wrapped(rule) and tags_match(rule.tags, all_tags)]
+    for choice in (
+        [rule for rule in fitting if rule.tags and tags_match(rule.tags, own)],
+        [rule for rule in fitting if rule.tags],
+        fitting,
+    ):
+        for number in {rule.number for rule in choice} - plain.keys():
+            plain[number] = next(rule for rule in choice if rule.number == number)
     order = {id(rule): at for at, rule in enumerate(latest_first)}
     plan = Dhcp4Plan(dict(sorted(plain.items(), key=lambda item: order[id(item[1])])), {}, {}, [], None)
     for rule in latest_first:
@@ -8326,7 +8333,7 @@ class Dhcp4Writer:
         """Add options within options: 125 for each enterprise, encap:, then vendor: for the client's class."""
         for enterprise, rules in self.plan.enterprises.items():
             if self.asked(OPT_VI_INFO) or any(rule.force for rule in rules):
-                inside = b"".join(self._inner(rules))
+                inside = b"".join(self._inner(OPT_VI_INFO, rules))
                 if len(inside) > 250:
                     self.problems.append(
                         f"cannot send RFC3925 option: too many options for enterprise number {enterprise}"
@@ -8345,17 +8352,15 @@ class Dhcp4Writer:
             self._put_inner(OPT_VENDOR, rules)
             self.put(OPT_VENDOR_CLASS, vendor_class)
 
-    def _inner(self, rules: Iterable[DhcpOptionRule]) -> list[bytes]:
-        out = []
-        for rule in rules:
-            data = option_data(rule, self.local)
-            out.append(bytes((rule.number, len(data))) + data)
-        return out
+    def _inner(self, number: int, rules: Iterable[DhcpOptionRule]) -> list[bytes]:
+        """Pack suboptions; those that are forced when the client does not ask for option `number`."""
+        asked = self.asked(number)
+        return [bytes((rule.number, len(rule.data))) + rule.data for rule in rules if asked or rule.force]
 
     def _put_inner(self, number: int, rules: Iterable[DhcpOptionRule]) -> None:
         """Add suboptions with an end mark; where they are too many, several options, none of them cut."""
         piece = b""
-        for inner in [*self._inner(rules), b"\xff"]:
+        for inner in [*self._inner(number, rules), b"\xff"]:
             if len(piece) + len(inner) > 255:
                 self.put(number, piece)
                 piece = b""
@@ -8751,7 +8756,8 @@ class Dhcp4Exchange:
         self.identity = message.hardware or self.client_id
         self.tags[self.arrival.interface] = None
         self._tag_messages()
-        self._read_names()
+        if message.kind:
+            self._read_names()
         hosts = state.hosts
         host = known = hosts.find(self.network, self.client_id, message.hardware, message.htype, self.all_tags)
         elsewhere = None
@@ -8766,10 +8772,7 @@ class Dhcp4Exchange:
             self.tag("known")
         elif elsewhere is not None:
             self.tag("known-othernet")
-        for rule in reversed(config.dhcp_name_match) if self.asked_name else ():
-            name = self.asked_name.lower()
-            if name.startswith(rule.name) if rule.prefix else name == rule.name:
-                self.tag(rule.set_tag)
+        self._tag_name()
         if host is not None:
             self.tag(*reversed(host.set_tags))
             if host.any_client_id:
@@ -8779,6 +8782,14 @@ class Dhcp4Exchange:
         self.ignored = any(rule and tags_match(rule, self.all_tags) for rule in config.dhcp_ignore) or (
             host is not None and host.ignore
         )
+
+    def _tag_name(self) -> None:
+        """Set the tags that the client's name brings."""
+        name = self.asked_name.lower()
+        names = (name, f"{name}.{self.asked_domain.lower()}")
+        for rule in reversed(self.state.config.dhcp_name_match) if name else ():
+            if any(one.startswith(rule.name) if rule.prefix else one == rule.name for one in names):
+                self.tag(rule.set_tag)
 
     def _tag_messages(self) -> None:
         """Set the tags that options and hardware address bring."""
@@ -8805,15 +8816,13 @@ class Dhcp4Exchange:
             rule.set_tag for rule in reversed(config.dhcp_userclass) if rule.data in user_class or rule.data in plain
         ]
         names += [
-            rule.set_tag
-            for rule in reversed(config.dhcp_vendorclass)
-            if not rule.enterprise and vendor_class and rule.data in vendor_class
+            rule.set_tag for rule in reversed(config.dhcp_vendorclass) if vendor_class and rule.data in vendor_class
         ]
         self.tag(*names)
         if vendor_class:
             self.detail(f"vendor class: {printable_text(vendor_class)}")
-        for text in counted_strings(user_class) if user_class else ():
-            self.detail(f"user class: {printable_text(text)}")
+        if user_class:
+            self.detail(f"user class: {printable_text(user_class)}")
 
     def _read_names(self) -> None:
         """Take the name that the client has for itself: option 81, else option 12."""
@@ -9095,7 +9104,8 @@ class Dhcp4Service:
     def _refuse(self, ex: Dhcp4Exchange, address: int, reason: str) -> Dhcp4Outcome:
         self._count("dhcp_nak")
         ex.event("DHCPNAK", address, reason)
-        reply = self._begin(ex, None, DHCP_NAK)
+        context = ex.network.narrow(address, ex.all_tags)
+        reply = self._begin(ex, ex.network.contexts[0] if reason == "wrong address" else context, DHCP_NAK)
         reply.options.append((OPT_MESSAGE, reason.encode()))
         reply.siaddr = 0
         reply.flags |= DHCP_BROADCAST  # RFC 2131 s.4.1: the client may have no use of its address
@@ -9180,7 +9190,7 @@ class Dhcp4Service:
         self._count("bootp")
         if reason not in ("disabled", "ignored"):
             self._log_tags(ex, context)
-        ex.event("BOOTP", address or None, reason)
+        ex.event("BOOTP", None if reason else address, reason)
         if reason or context is None:
             return None
         lease = ex.lease or self.leases.add(address)
@@ -9390,6 +9400,8 @@ class Dhcp4Service:
         if ex.name:
             self._check_domain(ex, address, ex.name, dns_name_format(ex.name_domain) if ex.name_domain else "")
             return ex.name, True
+        if not ex.message.kind:  # BOOTP clients say nothing of names
+            return "", False
         known = ex.state.name_of(address)
         if known:
             return known, True
@@ -12099,7 +12111,7 @@ class Dhcp4Sender:
     """Everything that DHCP sends; the packet socket is opened while we may.  Used by several threads."""
 
     def __init__(self, sock: socket.socket, server_port: int, log: Log) -> None:
-        self._sock = sock
+        self.sock = sock
         self._port = server_port
         self._log = log
         try:
@@ -12116,11 +12128,11 @@ class Dhcp4Sender:
             if outcome.hardware and self._unicast(delivery):
                 return
             if outcome.address and not outcome.hardware:
-                self._sock.sendto(outcome.wire, (ip4_format(outcome.address), outcome.port))
+                self.sock.sendto(outcome.wire, (ip4_format(outcome.address), outcome.port))
                 return
             info = struct.pack("=iI4x", delivery.index, socket.htonl(delivery.source))
             control = [(socket.IPPROTO_IP, IP_PKTINFO, info)]
-            self._sock.sendmsg([outcome.wire], control, 0, ("255.255.255.255", outcome.port))
+            self.sock.sendmsg([outcome.wire], control, 0, ("255.255.255.255", outcome.port))
         except OSError as error:
             where = ip4_format(outcome.address) if outcome.address else f"255.255.255.255 on {delivery.interface}"
             self._log.complain(
@@ -12214,6 +12226,7 @@ class Dhcp4Server(socketserver.UDPServer):
         self._bind_one = bool(config.bind_interfaces or config.bind_dynamic)
         self._only = only_interface(config, service.state.interfaces)
         self.bound_to = ""
+        self._bound_index = 0
         self._stopping = False
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_serial = itertools.count()
@@ -12225,7 +12238,12 @@ class Dhcp4Server(socketserver.UDPServer):
         self._next_tick = 0.0
         port = (config.dhcp_alternate_port or (DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT))[0]
         super().__init__(("0.0.0.0", port), socketserver.DatagramRequestHandler)
+        self.bind: Callable[[socket.socket, tuple[str, int]], None] = lambda sock, target: sock.bind(target)
+        self._port = port
+        self._own: dict[bytes, socket.socket] = {}  # by address of ours
+        self._poll = select.poll()
         self.sender = Dhcp4Sender(self.socket, port, log)
+        self._follow_addresses()
         self.pinger: Pinger | None = None
         try:
             self.pinger = None if config.no_ping else Pinger()
@@ -12235,20 +12253,83 @@ class Dhcp4Server(socketserver.UDPServer):
     def server_bind(self) -> None:
         """Bind; several servers may share the port where each keeps to its interface."""
         sock = self.socket
+        self._prepare(sock)
+        if self._only and self._bind_one:
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._only.encode())
+                self.bound_to = self._only
+                self._bound_index = self._index_of(self._only)
+            except OSError:  # the interface is not there yet
+                pass
+        sock.bind(self.server_address)
+
+    def _prepare(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0xC0)
         if self._bind_one:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if self._only:
-                try:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._only.encode())
-                    self.bound_to = self._only
-                except OSError:  # the interface is not there yet
-                    pass
-        sock.setblocking(False)
-        sock.bind(self.server_address)
+
+    def _bind_again(self) -> None:
+        """Take a new socket for an interface that went and came back under its name."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        try:
+            self._prepare(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.bound_to.encode())
+            self.bind(sock, ("0.0.0.0", self._port))
+        except OSError as error:
+            sock.close()
+            text = f"error binding DHCP socket to device {self.bound_to}: {error_text(error)}"
+            self._log.complain(("dhcp bind", self.bound_to), text, tag=TAG_DHCP)
+            return
+        old, self.socket = self.socket, sock
+        self.sender.sock = sock
+        self._bound_index = self._index_of(self.bound_to)
+        self._poll.register(sock.fileno(), select.POLLIN)
+        self._poll.unregister(old.fileno())
+        old.close()
+
+    @staticmethod
+    def _index_of(interface: str) -> int:
+        try:
+            return socket.if_nametoindex(interface)
+        except OSError:
+            return 0
+
+    def addresses_changed(self) -> None:
+        """Look at our addresses again, in the thread that serves."""
+        self.run_soon(self._follow_addresses)
+
+    def _follow_addresses(self) -> None:
+        """Where several servers share the port, listen on each address that we serve, too.
+
+        All of them get what is broadcast, but of the wildcard sockets only one
+        gets what is sent to an address; the kernel prefers a socket of its own.
+        """
+        state, wanted = self.service.state, set()
+        if self.bound_to and self._index_of(self.bound_to) not in (0, self._bound_index):
+            self._bind_again()
+        if self._bind_one and not self.bound_to:
+            served = [at for at in state.interfaces if len(at.address) == 4 and not at.loopback]
+            wanted = {at.address for at in served if dhcp_admits(state.config, state.interfaces, at.interface)}
+        for address in self._own.keys() - wanted:
+            sock = self._own.pop(address)
+            self._poll.unregister(sock.fileno())
+            sock.close()
+        for address in wanted - self._own.keys():
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            try:
+                self._prepare(sock)
+                self.bind(sock, (address_format(address), self._port))
+            except OSError as error:
+                sock.close()
+                text = f"no socket of its own for DHCP to {address_format(address)}: {error_text(error)}"
+                self._log.complain(("dhcp bind", address), text, tag=TAG_DHCP)
+                continue
+            self._own[address] = sock
+            self._poll.register(sock.fileno(), select.POLLIN)
 
     def run_soon(self, job: Callable[[], None]) -> None:
         """Have `job` run in this thread."""
@@ -12265,20 +12346,20 @@ class Dhcp4Server(socketserver.UDPServer):
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """Serve until `stop`: the body of the DHCP thread."""
-        poll = select.poll()
         for fd in [self.socket.fileno(), self._wake_in] + ([self.pinger.sock.fileno()] if self.pinger else []):
-            poll.register(fd, select.POLLIN)
+            self._poll.register(fd, select.POLLIN)
         while not self._stopping:
             try:
-                ready = {fd for fd, _ in poll.poll(self._patience())}
+                ready = {fd for fd, _ in self._poll.poll(self._patience())}
                 if self._wake_in in ready:
                     os.read(self._wake_in, 4096)
                     self._run_jobs()
                 if self.pinger is not None and self.pinger.sock.fileno() in ready:
                     for address in self.pinger.answers():
                         self._ping_done(address, True)
-                if self.socket.fileno() in ready:
-                    self._receive()
+                for sock in (self.socket, *self._own.values()):
+                    if sock.fileno() in ready:
+                        self._receive(sock)
                 self._run_timers()
             except Exception as error:  # nothing that a client sends may end this thread
                 self._log.failure("dhcp", error)
@@ -12297,11 +12378,11 @@ class Dhcp4Server(socketserver.UDPServer):
             due = min(due, self._timers[0][0])
         return max((due - time.monotonic()) * 1000, 0) + 1
 
-    def _receive(self) -> None:
-        """Take what waits in the socket, at most so many messages that timers are not late."""
+    def _receive(self, sock: socket.socket) -> None:
+        """Take what waits in a socket, at most so many messages that timers are not late."""
         for _ in range(64):
             try:
-                data, control, _, peer = self.socket.recvmsg(self.max_packet_size, 64)
+                data, control, _, peer = sock.recvmsg(self.max_packet_size, 64)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -12521,8 +12602,12 @@ def _clock_shift() -> tuple[float, float]:
 
 def only_interface(config: Config, interfaces: Sequence[InterfaceAddress]) -> str:
     """Give the one interface that the configuration names, "" when there may be more."""
-    names = set(config.interface)
-    if not names and config.bind_interfaces:
+    names = {
+        name
+        for name in config.interface
+        if not any(name_matches(pattern, name) for pattern in (*config.no_dhcp_interface, *config.no_dhcpv4_interface))
+    }
+    if not config.interface and config.bind_interfaces:
         names = {at.interface for at in interfaces if address_format(at.address) in config.listen_address}
     return next(iter(names)) if len(names) == 1 and "*" not in "".join(names) else ""
 
@@ -12742,6 +12827,8 @@ class DhcpRuntime:
             if not config.dhcp_script:
                 return b"", time.time()
             status, text = SystemSource().run(f"{config.dhcp_script} init")
+            if status in (126, 127):  # the shell's own words are on standard error
+                raise StartError(EXIT_FILE, f"cannot run lease-init script {config.dhcp_script}")
             if status:
                 raise StartError(EXIT_SCRIPT + status, f"lease-init script returned exit code {status}")
             return text, time.time()
@@ -12795,6 +12882,7 @@ class DhcpRuntime:
                 self.leases.change_all()
                 self.service.rename_all()
             self.server.settle()
+        self.server.addresses_changed()
         if renamed and self.server.writer is not None:
             self.server.writer.poke()
 
@@ -13029,6 +13117,7 @@ class Daemon:
         self._netlink: socket.socket | None = None
         self._started = False
         self._dhcp: DhcpRuntime | None = None
+        self._name_changes = 0  # of leases
         self._dhcp_files = DhcpFiles(log)
         self._dhcp_lists: tuple[list[DhcpHost], list[DhcpOptionRule]] = ([], [])
         self._script: ScriptHelper | None = None
@@ -13072,6 +13161,7 @@ class Daemon:
             self._neighbours = NeighbourWatch() if config.script_arp else None
         if self._dhcp is not None:
             self._dhcp.server.dns_seconds = self._dns_seconds
+            self._dhcp.server.bind = self._service.bind
             self._dhcp.start(self._script, self._forget_names)
         threading.Thread(target=exchange.run, name="upstream", daemon=True).start()
         for udp in self._udp.values():
@@ -13128,6 +13218,8 @@ class Daemon:
 
     def _forget_names(self, names: set[bytes]) -> None:
         """Drop finished DNS answers: names of leases have changed (an alias of one of them may be anything)."""
+        self._name_changes += 1
+        self._service.state.changes = self._name_changes
         if self.config.cname:
             self._answers.clear()
         else:
@@ -13141,7 +13233,7 @@ class Daemon:
         state = DnsState(config, local, rules, self._cache, self._answers, self._metrics, self._log, hostname_read())
         local.set_interfaces(self._interfaces)
         state.interfaces = self._interfaces
-        state.serial = self._serial
+        state.serial, state.changes = self._serial, self._name_changes
         return state
 
     def _check_interfaces(self, config: Config) -> None:

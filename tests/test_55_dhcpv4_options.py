@@ -70,7 +70,8 @@ CHOICES: list[tuple[str, str, str, str, str]] = [
     ("the client's tags before the range's", "t 201 a; r 201 b", "t", "r", "201:a"),
     ("also with both tags in one line", "t 201 a; t,r 201 b", "t", "r", "201:a"),
     ("another number by the range's tag", "t 201 a; r 202 b; - 203 c", "t", "r", "203:c 202:b 201:a"),
-    ("without the range's tag at first", "!r 201 a; r 201 b", "", "r", "201:a"),
+    ("what the range forbids", "!r 201 a; r 201 b", "", "r", "201:b"),
+    ("also where nothing else is left", "!r 201 a; - 202 b", "", "r", "202:b"),
     ("tags do not change places", "t 201 a; - 202 b; t 203 c", "t", "", "203:c 202:b 201:a"),
 ]  # fmt: skip
 

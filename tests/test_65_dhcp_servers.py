@@ -226,7 +226,8 @@ def close_server(server: Any) -> None:
     server.server_close()
     os.close(server._wake_in)
     os.close(server._wake_out)
-    for sock in (server.sender._packets, server.pinger and server.pinger.sock, getattr(server.pinger, "far", None)):
+    pinger, own = server.pinger, server._own.values()
+    for sock in (server.sender._packets, pinger and pinger.sock, getattr(pinger, "far", None), *own):
         if sock is not None:
             sock.close()
 
