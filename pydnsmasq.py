@@ -8318,7 +8318,9 @@ class Dhcp4Writer:
 
     def configured(self) -> None:
         """Add the plain option lines."""
-        done = (OPT_FILE if self.reply.file else 0, OPT_SNAME if self.reply.sname else 0)
+        done: tuple[int, ...] = ()
+        if self.plan.boot is None:  # then these options themselves have gone into the fields
+            done = (OPT_FILE if self.reply.file else 0, OPT_SNAME if self.reply.sname else 0)
         for number, rule in self.plan.plain.items():
             if number in _NEVER_SENT or number in done or not (rule.force or self.asked(number)):
                 continue
@@ -12538,13 +12540,14 @@ class Dhcp4Server(socketserver.UDPServer):
     # -- relaying --
 
     def _relay(self, data: bytes, message: Dhcp4Message, arrival: Dhcp4Arrival) -> bool:
-        """Pass a message on as a relay; True when it is nobody else's."""
+        """Pass a message on as a relay; True when it is nobody else's then."""
         state = self.service.state
         rules = [rule for rule in state.config.dhcp_relay if len(rule.local) == 4]
         if message.op == BOOT_REPLY:
             self._relay_back(data, arrival, rules)
             return True
         port = state.config.dhcp_alternate_port or (DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT)
+        relayed = False
         for rule in rules:
             at = next((at for at in state.interfaces if at.address == rule.local), None)
             if at is None or at.interface != arrival.interface:
@@ -12557,10 +12560,11 @@ class Dhcp4Server(socketserver.UDPServer):
             if rule.server is None:
                 index = next((at.index for at in state.interfaces if at.interface == rule.interface), 0)
             self.sender.send(Dhcp4Delivery(target, rule.interface or arrival.interface, index, ip4_number(rule.local)))
+            relayed = True
             if state.config.log_dhcp:
-                where = address_format(rule.server) if rule.server else rule.interface
-                self._log.info(f"DHCP relay from {address_format(rule.local)} to {where}", TAG_DHCP)
-        return False
+                where = address_format(rule.server) if rule.server else f"broadcast via {rule.interface}"
+                self._log.info(f"DHCP relay at {address_format(rule.local)} -> {where}", TAG_DHCP)
+        return relayed
 
     def _uplink(self, rule: DhcpRelay) -> int:
         """Give our address towards the server of a split relay."""
@@ -12635,10 +12639,14 @@ class DhcpFiles:
     def hosts(self, config: Config) -> list[DhcpHost]:
         """Give all dhcp-host entries, the earliest first."""
         out = [dhcp_host_copy(host) for host in config.dhcp_host]  # addresses are taken away and added below
+        for entry in self._ethers("/etc/ethers") if config.read_ethers else ():
+            same = next((host for host in out if entry.hardware[0] in host.hardware), None)
+            if same is None:
+                out.append(entry)
+            else:  # the two lines say together what is known of this client
+                same.ipv4, same.name = entry.ipv4 or same.ipv4, entry.name or same.name
         for path in (*config.dhcp_hostsfile, *config.dhcp_hostsdir):
             out += self._values("dhcp-host", path)
-        if config.read_ethers:
-            out += self._ethers("/etc/ethers")
         return self._distinct(out)
 
     def _distinct(self, hosts: list[DhcpHost]) -> list[DhcpHost]:
@@ -12762,9 +12770,10 @@ def dhcp_texts(config: Config) -> list[str]:
 
 
 def _relay_text(rule: DhcpRelay) -> str:
-    target = address_format(rule.server) if rule.server is not None else f"broadcast via {rule.interface}"
-    via = f" via {rule.interface}" if rule.server is not None and rule.interface else ""
-    return f"DHCP relay from {address_format(rule.local)} to {target}{via}"
+    port = f"#{rule.port}" if rule.port else ""
+    target = f" to {address_format(rule.server)}{port}" if rule.server is not None else ""
+    via = f" via {rule.interface}" if rule.interface else ""
+    return f"DHCP relay from {address_format(rule.local)}{target}{via}"
 
 
 def _range_text(rule: DhcpRange) -> str:
