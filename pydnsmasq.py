@@ -8345,14 +8345,13 @@ class Dhcp4Writer:
         for number, rules in self.plan.encaps.items():
             if self.asked(number) or any(rule.force for rule in rules):
                 self._put_inner(number, rules)
-        rules = [
-            rule
-            for rule in self.plan.vendors
-            if rule.vendor is not None and vendor_class and rule.vendor in vendor_class
-        ]
+        ours = next((data for number, data in self.reply.options if number == OPT_VENDOR_CLASS), None)
+        told = vendor_class if ours is None else ours  # a configured option 60 says what the client is
+        rules = [rule for rule in self.plan.vendors if rule.vendor is not None and told and rule.vendor in told]
         if rules and (self.asked(OPT_VENDOR) or any(rule.force for rule in rules)):
             self._put_inner(OPT_VENDOR, rules)
-            self.put(OPT_VENDOR_CLASS, vendor_class)
+            if ours is None:
+                self.put(OPT_VENDOR_CLASS, vendor_class)
 
     def _inner(self, number: int, rules: Iterable[DhcpOptionRule]) -> list[bytes]:
         """Pack suboptions; those that are forced when the client does not ask for option `number`."""
@@ -12129,12 +12128,14 @@ class Dhcp4Sender:
         try:
             if outcome.hardware and self._unicast(delivery):
                 return
-            if outcome.address and not outcome.hardware:
+            routed = bool(outcome.address and not outcome.hardware)
+            if routed and not outcome.source:
                 self.sock.sendto(outcome.wire, (ip4_format(outcome.address), outcome.port))
                 return
-            info = struct.pack("=iI4x", delivery.index, socket.htonl(delivery.source))
+            index, target = (0, ip4_format(outcome.address)) if routed else (delivery.index, "255.255.255.255")
+            info = struct.pack("=iI4x", index, socket.htonl(outcome.source or delivery.source))
             control = [(socket.IPPROTO_IP, IP_PKTINFO, info)]
-            self.sock.sendmsg([outcome.wire], control, 0, ("255.255.255.255", outcome.port))
+            self.sock.sendmsg([outcome.wire], control, 0, (target, outcome.port))
         except OSError as error:
             where = ip4_format(outcome.address) if outcome.address else f"255.255.255.255 on {delivery.interface}"
             self._log.complain(
@@ -12556,6 +12557,7 @@ class Dhcp4Server(socketserver.UDPServer):
             if wire is None:
                 continue
             target = Dhcp4Outcome(wire, ip4_number(rule.server) if rule.server else 0, rule.port or port[0])
+            target.source = self._uplink(rule) if rule.split else ip4_number(rule.local)  # by which servers know us
             index = arrival.index
             if rule.server is None:
                 index = next((at.index for at in state.interfaces if at.interface == rule.interface), 0)
@@ -13783,6 +13785,11 @@ class Daemon:
                     value = dns_name_format(rr.rdata) if kind == "C" else address_format(rr.rdata)
                     origin = "C" if rr.source == "config" else "H"
                     log.info(f"{dns_name_format(key):<40} {value:<30} {kind}F I   {origin}")
+        for key, lease in list(state.local.lease_names.items()):
+            flags = "4FR D" if key == lease.keys[0] else "4F  D"
+            left = None if lease.lease.expires is None else lease.lease.expires - now
+            ends = "" if left is None else time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(time.time() + left))
+            log.info(f"{dns_name_format(key):<40} {address_format(lease.rdata):<30} {flags:<10} {ends}")
         for bulk in state.local.bulks:
             log.info(f"({bulk.count} names of {bulk.source} with the address {address_format(bulk.address)})")
         for entry in state.cache.entries():
