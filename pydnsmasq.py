@@ -8178,11 +8178,13 @@ _NEVER_SENT = frozenset(
 
 @record
 class Dhcp4Plan:
-    """The option lines that count for a set of tags: plain ones by number, wrapped ones by wrapper, last line first."""
+    """The option lines that count for a set of tags: plain ones by number, wrapped ones by wrapper, last line first.
+
+    A wrapper is (enterprise, 0) or (0, option).
+    """
 
     plain: dict[int, DhcpOptionRule]
-    enterprises: dict[int, list[DhcpOptionRule]]
-    encaps: dict[int, list[DhcpOptionRule]]
+    wrappers: dict[tuple[int, int], list[DhcpOptionRule]]
     vendors: list[DhcpOptionRule]
     boot: DhcpBoot | None
 
@@ -8205,15 +8207,13 @@ def dhcp4_plan(
         for number in {rule.number for rule in choice} - plain.keys():
             plain[number] = next(rule for rule in choice if rule.number == number)
     order = {id(rule): at for at, rule in enumerate(latest_first)}
-    plan = Dhcp4Plan(dict(sorted(plain.items(), key=lambda item: order[id(item[1])])), {}, {}, [], None)
+    plan = Dhcp4Plan(dict(sorted(plain.items(), key=lambda item: order[id(item[1])])), {}, [], None)
     for rule in latest_first:
         if _wrapped(rule) and tags_match(rule.tags, all_tags):
-            if rule.enterprise:
-                plan.enterprises.setdefault(rule.enterprise, []).append(rule)
-            elif rule.encap:
-                plan.encaps.setdefault(rule.encap, []).append(rule)
-            else:
+            if rule.vendor is not None:
                 plan.vendors.append(rule)
+            else:
+                plan.wrappers.setdefault((rule.enterprise, rule.encap), []).append(rule)
     fit = [boot for boot in boots if tags_match(boot.tags, all_tags)]
     if fit:  # a line with tags is meant more than one without, a later one more than an earlier one
         plan.boot = max(enumerate(fit), key=lambda item: (bool(item[1].tags), item[0]))[1]
@@ -8332,19 +8332,14 @@ class Dhcp4Writer:
             self.put(number, data)
 
     def wrapped(self, vendor_class: bytes) -> None:
-        """Add options within options: 125 for each enterprise, encap:, then vendor: for the client's class."""
-        for enterprise, rules in self.plan.enterprises.items():
-            if self.asked(OPT_VI_INFO) or any(rule.force for rule in rules):
-                inside = b"".join(self._inner(OPT_VI_INFO, rules))
-                if len(inside) > 250:
-                    self.problems.append(
-                        f"cannot send RFC3925 option: too many options for enterprise number {enterprise}"
-                    )
-                else:
-                    self.put(OPT_VI_INFO, enterprise.to_bytes(4, "big") + bytes((len(inside),)) + inside)
-        for number, rules in self.plan.encaps.items():
-            if self.asked(number) or any(rule.force for rule in rules):
-                self._put_inner(number, rules)
+        """Add options within options: 125 for each enterprise and encap:, then vendor: for the client's class."""
+        for (enterprise, encap), rules in self.plan.wrappers.items():
+            number = encap or OPT_VI_INFO
+            chosen = rules if self.asked(number) else [rule for rule in rules if rule.force]
+            if chosen and encap:
+                self._put_inner(number, chosen)
+            elif chosen:
+                self._put_enterprise(enterprise, chosen)
         ours = next((data for number, data in self.reply.options if number == OPT_VENDOR_CLASS), None)
         told = vendor_class if ours is None else ours  # a configured option 60 says what the client is
         rules = [rule for rule in self.plan.vendors if rule.vendor is not None and told and rule.vendor in told]
@@ -8353,15 +8348,22 @@ class Dhcp4Writer:
             if ours is None:
                 self.put(OPT_VENDOR_CLASS, vendor_class)
 
-    def _inner(self, number: int, rules: Iterable[DhcpOptionRule]) -> list[bytes]:
-        """Pack suboptions; those that are forced when the client does not ask for option `number`."""
-        asked = self.asked(number)
-        return [bytes((rule.number, len(rule.data))) + rule.data for rule in rules if asked or rule.force]
+    def _put_enterprise(self, enterprise: int, rules: Iterable[DhcpOptionRule]) -> None:
+        inside = b"".join(self._inner(rules))
+        if len(inside) > 250:
+            text = f"cannot send RFC3925 option: too many options for enterprise number {enterprise}"
+            self.problems.append(text)
+        else:
+            self.put(OPT_VI_INFO, enterprise.to_bytes(4, "big") + bytes((len(inside),)) + inside)
+
+    @staticmethod
+    def _inner(rules: Iterable[DhcpOptionRule]) -> list[bytes]:
+        return [bytes((rule.number, len(rule.data))) + rule.data for rule in rules]
 
     def _put_inner(self, number: int, rules: Iterable[DhcpOptionRule]) -> None:
         """Add suboptions with an end mark; where they are too many, several options, none of them cut."""
         piece = b""
-        for inner in [*self._inner(number, rules), b"\xff"]:
+        for inner in [*self._inner(rules), b"\xff"]:
             if len(piece) + len(inner) > 255:
                 self.put(number, piece)
                 piece = b""
@@ -11907,18 +11909,18 @@ class LeaseFile:
             self._fd = fd
 
     def _replace(self, text: bytes) -> None:
-        fd = os.open(self._new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        fd = os.open(self._new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            try:
-                os.fchmod(fd, stat.S_IMODE(os.fstat(self._fd).st_mode))
-                _write_all(fd, text)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            os.fchmod(fd, stat.S_IMODE(os.fstat(self._fd).st_mode))
+            _write_all(fd, text)
+            os.fsync(fd)
             os.rename(self._new, self.path)
         except OSError:
+            os.close(fd)
             _unlink(self._new)
             raise
+        os.close(self._fd)
+        self._fd = fd  # should the directory be out of reach one day, this is the file that has the name
         _unlink(self._copy_path)  # of an earlier run that wrote in place
         try:
             directory = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -13174,6 +13176,7 @@ class Daemon:
             self._dhcp.server.dns_seconds = self._dns_seconds
             self._dhcp.server.bind = self._service.bind
             self._dhcp.start(self._script, self._forget_names)
+            self._forget_names(set())  # the first serial of a zone is one more, as dnsmasq's
         threading.Thread(target=exchange.run, name="upstream", daemon=True).start()
         for udp in self._udp.values():
             self._serve(udp)

@@ -89,6 +89,61 @@ ipv6-only,1800 domain-search,s1.test,s2.test sip-server,sip.test classless-stati
 tftp-server-address,10.77.1.9 server-ip-address,10.77.1.33 RAPID-commit
 """
 
+STRINGS = r"""dhcp-option=200,"a,b"
+dhcp-option=202,a\tb
+dhcp-option=203,"tab\tnl\nq\"x"
+dhcp-option=204,"  blanks  "
+dhcp-option=205, lead
+dhcp-option=206,a#b
+dhcp-option=207,a #b
+dhcp-option=208,"a # b"
+dhcp-option=209,it's
+dhcp-option=211,http://a.test/c?d=e&f=g
+dhcp-option=212,"01:02:03"
+dhcp-option=213,01:02
+dhcp-option=214,1:2:3
+dhcp-option=216,0x1234
+dhcp-option=219,00:01:zz
+dhcp-option=220,/1.2.3.4
+dhcp-option=221,"/path",two
+dhcp-option=223,1.2.3.4,abc
+dhcp-option=228,"\x41\\"
+dhcp-option=229,\bell\a
+dhcp-option=233,1.2.3.4/24
+dhcp-option=235,4294967295
+dhcp-option=236,-5
+dhcp-option=237,65536
+dhcp-option=243,,
+dhcp-option=244,a,
+dhcp-option=252,"\n"
+"""
+MATCHES = """\
+dhcp-match=set:a1,option:router
+dhcp-match=set:a2,option:ntp-server,1.2.3.4
+dhcp-match=set:a3,option:hostname,host
+dhcp-match=set:a4,option:client-arch,9
+dhcp-match=set:a5,224,01:02
+dhcp-match=set:a6,224,01:*:03
+dhcp-match=set:a7,225,text
+dhcp-match=set:a8,226,5
+dhcp-match=set:a9,226,300
+dhcp-match=set:b1,227,1.2.3.4
+dhcp-match=set:b2,option:vendor-class,"quoted, comma"
+dhcp-match=set:b3,option:user-class,acct
+dhcp-match=set:b4,vi-encap:9
+dhcp-match=set:b5,vi-encap:9,text
+dhcp-match=set:b6,option:client-machine-id,00:11:22
+dhcp-match=set:b7,option:mtu,1500
+dhcp-match=set:b8,55
+dhcp-match=set:c1,53
+dhcp-match=set:c4,option:requested-address,10.77.1.99
+dhcp-match=set:c6,82
+dhcp-match=set:c8,option:domain-search,a.test
+dhcp-match=set:d3,61,text
+dhcp-match=set:d5,option:domain-name,abc
+dhcp-match=set:d6,224,"01:02"
+"""
+
 # Where the server is authoritative the second outcome holds.
 STATES = f"""
 discover m1
@@ -1277,5 +1332,469 @@ dora m14 fqdn=1:trailing.
         "client update",
         POOL + "domain=lan.test\ndhcp-client-update\n",
         "dora m1 fqdn=0:one\ndora m2 fqdn=5:two.lan.test.\ndora m3 fqdn=8:three\ndora m4 fqdn=c:four.\n",
+    ),
+    # -- several things together ---------------------------------------------------------
+    DhcpCase(
+        "options for those outside a range",
+        BASE + "dhcp-range=set:guest,10.77.1.50,10.77.1.150,1h\ndhcp-range=10.77.2.50,10.77.2.60,1h\n"
+        "dhcp-mac=set:m,02:00:00:00:aa:01\ntag-if=set:der,tag:guest\ntag-if=set:both,tag:guest,tag:m\n"
+        "dhcp-option=224,plain\ndhcp-option=tag:!guest,224,inside\ndhcp-option=tag:!guest,225,inside\n"
+        "dhcp-option=tag:!der,226,not-derived\ndhcp-option=tag:!guest,tag:m,227,inside-m\n"
+        "dhcp-option=tag:der,228,derived\ndhcp-option=228,plain\ndhcp-option=tag:m,229,mac\n"
+        "dhcp-option=tag:der,229,derived\ndhcp-option=tag:der,230,derived\ndhcp-option=tag:m,230,mac\n"
+        "dhcp-option=tag:guest,231,guest\ndhcp-option=tag:der,231,derived\ndhcp-option=tag:der,232,derived\n"
+        "dhcp-option=tag:guest,232,guest\ndhcp-option=tag:both,233,both\ndhcp-option=tag:m,tag:guest,233,m-guest\n"
+        "dhcp-boot=plain.img\ndhcp-boot=tag:!guest,inside.img\n",
+        "dora m1\ndora m2\ndora m1 on=up1\ndiscover m2 on=up1\ninform m1 ci=10.77.1.99\n",
+    ),
+    DhcpCase(
+        "a vendor class of one's own",
+        POOL + "dhcp-option=60,PXEClient\ndhcp-option=vendor:PXEClient,6,2b\ndhcp-option=vendor:MSFT,1,x1\n"
+        "dhcp-option-force=tag:forced,60,MSFT\ndhcp-userclass=set:forced,F\n",
+        "discover m1\ndiscover m1 vendor=PXEClient:A\ndiscover m1 vendor=MSFT\ndiscover m1 prl=60\ndiscover m1 prl=43\n"
+        "discover m1 prl=43 vendor=MSFT\ndiscover m1 prl=43,60 vendor=MSFT\ndora m1 prl=43 user=F vendor=PXEClient\n",
+    ),
+    DhcpCase(
+        "the address 0.0.0.0 where it stays",
+        POOL + "dhcp-option=vendor:V,1,0.0.0.0,10.77.1.7\ndhcp-option=vi-encap:9,1,0.0.0.0\n"
+        "dhcp-option=encap:175,1,0.0.0.0\ndhcp-option=121,10.0.0.0/8,0.0.0.0\ndhcp-option=120,0.0.0.0\n"
+        "dhcp-option=3,0.0.0.0\ndhcp-option=6,10.77.1.8,0.0.0.0\ndhcp-option=150,0.0.0.0\ndhcp-option=225,0.0.0.0,0.0.0.0\n",
+        "discover m1 vendor=V\ndiscover m1 gi=10.77.1.2\ninform m1 ci=10.77.1.9\n",
+    ),
+    DhcpCase(
+        "forced encapsulated options",
+        POOL + "dhcp-option-force=encap:175,1,one\ndhcp-option=encap:175,2,two\ndhcp-option-force=vi-encap:9,1,one\n"
+        "dhcp-option=vi-encap:9,2,two\ndhcp-option=vi-encap:8,2,two\ndhcp-option-force=vendor:V,1,one\n"
+        "dhcp-option=vendor:V,2,two\n",
+        "discover m1\ndiscover m1 prl=1\ndiscover m1 prl=175\ndiscover m1 prl=125\ndiscover m1 vendor=V prl=1\n"
+        "discover m1 vendor=V prl=43\n",
+    ),
+    DhcpCase(
+        "strings",
+        POOL + STRINGS,
+        f"discover m1 size=1500 prl={','.join(map(str, range(200, 224)))}\n"
+        f"discover m1 size=1500 prl={','.join(map(str, range(224, 255)))}\n",
+    ),
+    DhcpCase(
+        "names of bootp clients",
+        HOSTS + "bootp-dynamic\ndomain=lan.test\nexpand-hosts\ndhcp-generate-names=tag:gen\n"
+        "dhcp-mac=set:gen,02:00:00:00:aa:04\ndhcp-host=02:00:00:00:aa:03,three\n",
+        "bootp m1 o12='boots\nbootp m2 o81=000000616263\nbootp m3 o12='other\nbootp m4\ndora m5 name=boots\n"
+        "bootp m6 o12='boots.wrong.test\ndora m4\n",
+        files={"hosts": "10.77.1.50 fifty\n10.77.1.51 fiftyone\n"},
+    ),
+    DhcpCase(
+        "several networks on an interface",
+        BASE + "dhcp-range=10.77.1.50,10.77.1.60,1h\ndhcp-range=10.77.3.10,10.77.3.20,1h\n"
+        "dhcp-range=10.77.8.10,10.77.9.20,1h\n",
+        """
+dora m1 sid=10.77.8.1
+request m2 req=10.77.1.55 sid=10.77.1.1
+request m2 ci=. uni
+request m3 req=10.77.3.100 sid=10.77.3.1 -> NAK
+request m3 req=10.77.1.200 sid=10.77.1.1 -> NAK
+request m3 req=10.77.9.255 sid=10.77.8.1 -> NAK
+request m3 req=10.9.9.9 sid=10.77.3.1 -> NAK
+request m2 req=10.77.1.56 -> NAK
+inform m5 ci=10.77.3.99
+inform m5 ci=10.77.1.99
+discover m4 req=10.77.3.126
+discover m4 req=10.77.9.20
+""",
+        ip=("s:addr add 10.77.3.1/25 dev lan0", "s:addr add 10.77.8.1/23 dev lan0"),
+    ),
+    DhcpCase(
+        "a zone's serial number",
+        POOL + "domain=lan.test\nauth-server=ns.lan.test,wan0\nauth-zone=lan.test,10.77.1.0/24\nauth-soa=5\n"
+        "interface=lan0\ninterface=wan0\nauth-ttl=33\n",
+        """
+dora m1 name=one
+dns lan.test SOA
+request m1 ci=. uni
+dns lan.test SOA
+dora m3 name=three req=10.77.1.80
+dns lan.test SOA
+dora m1 name=eins
+dns lan.test SOA
+dns eins.lan.test A
+dns one.lan.test A
+dns 80.1.77.10.in-addr.arpa PTR
+release m1 ci=. sid=10.77.1.1 uni
+dns lan.test SOA
+dns eins.lan.test A
+""",
+        dns="10.77.2.1",
+    ),
+    DhcpCase(
+        "boot data beside options 66 and 67",
+        POOL + "dhcp-boot=f,s,10.77.1.7\ndhcp-boot=tag:u,/long/file\ndhcp-userclass=set:u,U\ndhcp-option=66,optserver\n"
+        "dhcp-option=67,optfile\n",
+        "discover m1\ndiscover m1 prl=66\ndiscover m1 prl=67\ndiscover m1 user=U\ndiscover m1 user=U prl=66,67\n"
+        "dora m1 file='client sname='srv\ninform m2 ci=10.77.1.88 user=U\n",
+    ),
+    DhcpCase(
+        "ethers beside other hosts",
+        POOL + "dhcp-host=02:00:00:00:aa:01,10.77.1.20,conf\ndhcp-host=02:00:00:00:aa:03,10.77.1.23,three\n"
+        "read-ethers\ndhcp-hostsfile=$DIR/hosts.f\n",
+        "dora m1\ndora m2\ndora m3\ndora m4\ndora m5\n",
+        files={
+            "hosts.f": "02:00:00:00:aa:01,10.77.1.30,file\n02:00:00:00:aa:02,filetwo\n"
+            "02:00:00:00:aa:04,four,10.77.1.34\n",
+            "etc/ethers": "02:00:00:00:aa:03 10.77.1.43\n02:00:00:00:aa:02 ethtwo\n02:00:00:00:aa:04 10.77.1.44\n"
+            "02:00:00:00:aa:05 10.77.1.45\n",
+        },
+    ),
+    DhcpCase(
+        "forms of dhcp-match",
+        POOL + MATCHES,
+        """
+discover m1 o3=01020304 name=myhostname req=10.77.1.99
+discover m1 o42=0506070801020304 name=HOST
+discover m1 o42=05060102030408
+discover m1 o93=00070009
+discover m1 o93=0900
+discover m1 o224=010203
+discover m1 o224=01ff03 o225='sometexthere
+discover m1 o224=01 o225='tex
+discover m1 o224='01:02
+discover m1 o226=05
+discover m1 o226=0005
+discover m1 o226=012c
+discover m1 o226=0000012c
+discover m1 o227=01020304
+discover m1 o227='1.2.3.4
+discover m1 o227=0101020304
+discover m1 vendor=a%20quoted,%20comma%20b user=%04acct
+discover m1 o124=00000009050474657874
+discover m1 o124=0000000801aa00000009050474657874
+discover m1 o97=00112233 o26=05dc prl=6,1
+discover m1 circuit='ab clid=0074657874
+discover m1 o119=0161047465737400 o15='xabcx
+""",
+    ),
+    DhcpCase(
+        "chains of tag-if",
+        POOL + "tag-if=set:x1,tag:lan*\ntag-if=set:x2,tag:!lan*\ntag-if=set:x3,tag:!lan0\ntag-if=set:x4,tag:!nope*\n"
+        "tag-if=set:x5,tag:x1,tag:x4\ntag-if=set:late,tag:x6\ntag-if=set:x6,tag:x5\ntag-if=set:x7,set:x8,tag:x6\n"
+        "tag-if=set:x9,tag:#x2\ntag-if=set:x10,tag:known\ntag-if=set:x11,tag:!known\ntag-if=set:x12,tag:hosttag\n"
+        "tag-if=set:x13,tag:rng\ntag-if=set:x14,tag:rn*\ntag-if=set:ign,tag:vc*,tag:!vcok\ntag-if=set:loop,tag:!loop\n"
+        "dhcp-ignore=tag:ign\ndhcp-vendorclass=set:vc1,V\ndhcp-vendorclass=set:vcok,VOK\n"
+        "dhcp-host=02:00:00:00:aa:01,set:hosttag\ndhcp-option=tag:x13,224,range\ndhcp-option=tag:x12,tag:!x13,225,host\n"
+        "dhcp-range=set:rng,10.77.5.50,10.77.5.99,255.255.255.0,1h\n",
+        "discover m1\ndiscover m2\ndiscover m2 vendor=V -> SILENCE\ndiscover m2 vendor=VOK\ndiscover m2 gi=10.77.5.1\n"
+        "discover m1 gi=10.77.5.1\ninform m1 ci=10.77.1.99\nbootp m1 -> SILENCE\n",
+    ),
+    DhcpCase(
+        "forms of dhcp-host",
+        POOL + "domain=lan.test\ndhcp-host=02:00:00:00:aa:01,set:a,tag:vip,10.77.1.20,vip,10m\n"
+        "dhcp-host=02:00:00:00:aa:01,set:b,10.77.1.21,plain\ndhcp-host=02:00:00:00:aa:02,tag:!vip,10.77.1.22,notvip\n"
+        "dhcp-host=02:00:00:00:aa:03,id:03:03,10.77.1.23,three.lan.test\n"
+        "dhcp-host=02:00:00:00:aa:04,four.other.test,10.77.1.24\ndhcp-host=02:00:00:00:aa:05,set:e,set:f,five,ignore\n"
+        "dhcp-host=tag:vip,10.77.1.26,set:onlytag\ndhcp-host=02:00:00:00:aa:07,tag:one,set:two,10.77.1.27\n"
+        "dhcp-host=02:00:00:00:aa:08,0.0.0.0\ndhcp-host=02:00:00:00:aa:09,30s,tag:lan0,10.77.1.29\n"
+        "dhcp-host=1:2:3:4:5:6,10.77.1.30,\ndhcp-host=24h,blanks , 02:00:00:00:aa:0b , 10.77.1.31\n"
+        "dhcp-host=10.77.1.32,02:00:00:00:aa:0c\ndhcp-host=02:00:00:00:aa:0d,12345\n"
+        "dhcp-host=02:00:00:00:aa:0e,123abc\ndhcp-host=02:*:00:00:aa:0f,10.77.1.35\n"
+        "dhcp-host=*:*:*:*:*:10,10.77.1.36\ndhcp-host=02:00:00:00:aa:11,10.77.1.37,02:00:00:00:aa:12\n"
+        "dhcp-vendorclass=set:vip,VIP\ndhcp-mac=set:one,02:00:00:00:aa:07\ndhcp-option=tag:a,224,tag-a\n"
+        "dhcp-option=tag:b,225,tag-b\ndhcp-option=tag:two,226,two\ndhcp-option=tag:onlytag,227,only\n",
+        f"""
+discover m1
+discover m1 vendor=VIP
+dora m1 vendor=VIP
+dora m1
+request m1 ci=10.77.1.20 uni -> NAK
+request m1 ci=10.77.1.21 uni vendor=VIP -> NAK
+discover m2
+discover m2 vendor=VIP
+dora m3
+dora m3 clid=0303
+dora m4 {ALL}
+dora m4 name=four {ALL}
+dora m4 fqdn=1:four.other.test {ALL}
+discover m5 -> SILENCE
+discover m6 vendor=VIP
+discover m7
+discover m8
+dora m9
+dora 010203040506
+dora m11
+dora m12
+dora m13
+dora m14
+dora m15
+dora m16
+dora m17
+discover m18
+request m19 req=10.77.1.20 {SID} -> NAK
+""",
+    ),
+    DhcpCase(
+        "two clients with one id",
+        POOL + "dhcp-host=id:0a:0b,10.77.1.20,byid\ndhcp-host=02:00:00:00:aa:03,10.77.1.23,bymac\n",
+        f"""
+dora m1
+dora m1 clid=ff01
+dora m1
+dora m2 clid=ff01
+dora m1 clid=0a0b name=x
+dora m2 clid=0a0b name=y
+request m1 ci=10.77.1.20 uni clid=0a0b ! ~target : dnsmasq sends it where the kernel's neighbours lead, to m2
+request m2 ci=10.77.1.20 uni -> NAK
+dora m3 clid=0a0b
+dora m3
+dora m3 clid=0c0d
+dora m4 clid=0c0d
+leases
+release m4 ci=. {SID} uni
+release m4 ci=. {SID} uni clid=0c0d
+dora m5 clid=aa01
+dora m5 clid=aa02
+dora m5
+leases
+""",
+    ),
+    DhcpCase(
+        "ranges that overlap",
+        BASE + "dhcp-range=set:a,10.77.1.50,10.77.1.60,1h\ndhcp-range=set:b,10.77.1.55,10.77.1.70,2h\n"
+        "dhcp-range=tag:x,set:c,10.77.1.80,10.77.1.90,3h\ndhcp-userclass=set:x,X\n",
+        """
+dora m1
+dora m1 req=10.77.1.58
+dora m2 req=10.77.1.65
+discover m4 user=X
+dora m4 user=X req=10.77.1.57
+request m4 ci=. uni user=X
+request m4 ci=. uni
+dora m5 user=X
+request m5 ci=. uni user=X
+request m5 ci=. uni -> NAK
+dora m5
+""",
+    ),
+    DhcpCase(
+        "reservations read again",
+        POOL + "dhcp-hostsfile=$DIR/hosts.f\n",
+        f"""
+dora m1
+dora m2 req=10.77.1.80
+write hosts.f
+hup
+discover m1
+request m1 ci=. uni
+request m2 ci=. uni -> NAK
+discover m2
+dora m2
+dora m1
+request m3 req=10.77.1.81 {SID} -> NAK
+dora m4
+""",
+        files={"hosts.f": "# none\n"},
+        later={"hosts.f": "02:00:00:00:aa:01,10.77.1.80,one\n02:00:00:00:aa:04,10.77.1.81\n"},
+    ),
+    DhcpCase(
+        "names and options read again",
+        HOSTS + "domain=lan.test\nexpand-hosts\ndhcp-optsfile=$DIR/opts\n",
+        """
+dora m1 name=one
+dora m2 req=10.77.1.80
+dns one A
+write hosts
+write opts
+hup
+dns one A
+dns eighty A
+dns one.lan.test A
+leases
+request m1 ci=. uni
+request m2 ci=. uni prl=12,15,224
+dora m2
+dora m1 name=one
+dns eighty.lan.test A
+""",
+        files={"hosts": "# none\n", "opts": "224,one\n"},
+        later={"hosts": "10.77.1.80 eighty\n10.9.9.9 one\n", "opts": "224,two\ntag:x,225,b2\n"},
+    ),
+    DhcpCase(
+        "another configuration after a restart",
+        POOL + "domain=lan.test\ndhcp-host=02:00:00:00:aa:01,10.77.1.20,one\n",
+        """
+dora m1
+dora m2 name=two req=10.77.1.60
+dora m3 name=three req=10.77.1.140
+dora m4 name=four req=10.77.1.141 clid=0404
+write conf
+restart
+dns one.lan.test A
+dns two.new.test A
+leases
+request m1 ci=10.77.1.20 uni -> NAK
+request m1 req=10.77.1.20 -> NAK
+dora m1
+request m2 ci=10.77.1.60 uni
+request m3 ci=10.77.1.140 uni -> NAK
+dora m3 name=three
+request m4 req=10.77.1.141 clid=0404 -> NAK
+dora m4 name=four clid=0404
+""",
+        later={
+            "conf": "user=root\npid-file=\nlog-facility=$DIR/log\n" + BASE + "dhcp-range=10.77.1.50,10.77.1.100,30m\n"
+            "domain=new.test\ndhcp-host=02:00:00:00:aa:02,zwei\ndhcp-host=02:00:00:00:aa:05,10.77.1.20\ndhcp-option=224,new\n"
+        },
+        differs="~lease_order : dnsmasq turns the order round at each start",
+    ),
+    DhcpCase(
+        "domains and lease times by range",
+        BASE + "dhcp-range=10.77.1.50,10.77.1.60,20m\ndhcp-range=10.77.2.50,10.77.2.60,infinite\n"
+        "dhcp-range=10.77.5.50,10.77.5.60,255.255.255.0,2h\ndomain=one.test,10.77.1.0/24\ndomain=two.test,wan0\n"
+        "domain=five.test,10.77.5.0/24,local\ndomain=lan.test\nlocal=/lan.test/\n",
+        """
+dora m1 name=aa prl=15
+dora m2 name=bb on=up1 prl=15
+dora m3 name=cc gi=10.77.5.1 prl=15
+dora m4 name=aa on=up1 fqdn=1:qq.two.test
+dns aa.one.test A
+dns cc.five.test A
+dns nope.five.test A
+dns nope.lan.test A
+dns nope.one.test A
+dns 77.5.77.10.in-addr.arpa PTR
+restart ! ~log_order : the ranges are logged in another order
+dns aa.one.test A
+dns qq.two.test A
+dns cc.five.test A
+request m1 ci=. uni
+request m2 ci=. on=up1 uni
+dns bb.two.test A
+""",
+        differs="~lease_order : dnsmasq turns the order round at each start",
+    ),
+    DhcpCase(
+        "a name in several domains",
+        POOL + "dhcp-fqdn\ndomain=lan.test\ndomain=a.test,10.77.1.50,10.77.1.99\n"
+        "dhcp-host=02:00:00:00:aa:05,pc,10.77.1.55\n",
+        """
+dora m1 name=pc req=10.77.1.60
+dora m2 name=pc req=10.77.1.110
+leases
+dns pc A
+dns pc.a.test A
+dns pc.lan.test A
+dora m5
+dns pc.a.test A
+dora m3 name=pc.a.test req=10.77.1.111
+dora m4 name=pc.lan.test req=10.77.1.112
+restart
+leases
+dns pc.lan.test A
+""",
+        differs="~lease_order : dnsmasq turns the order round at each start",
+    ),
+    DhcpCase(
+        "the life of a name",
+        POOL + "domain=lan.test\nlocal=/lan.test/\ncname=alias,one\ncname=two.lan.test,one.lan.test\nexpand-hosts\n"
+        "localise-queries\nfilter-AAAA\nbogus-priv\n",
+        """
+dns alias A
+dora m1 name=one lease=120
+dora m1
+dns alias A
+dns two.lan.test A
+dns one.lan.test AAAA
+dns one.lan.test TXT
+dns x.one.lan.test A
+dora m1 name=
+dns one A
+dora m1 name=eins
+dns one A
+dora m1 fqdn=1:uno name=un
+request m1 ci=. uni name=jeden
+dns jeden A
+request m1 ci=. uni
+dns jeden A
+release m1 ci=. sid=10.77.1.1 uni
+dns jeden A
+dns 150.1.77.10.in-addr.arpa PTR
+dora m1
+""",
+    ),
+    DhcpCase(
+        "declined again and again",
+        BASE + "dhcp-range=10.77.1.50,10.77.1.53,1h\ndhcp-host=02:00:00:00:aa:06,10.77.1.20\n",
+        f"""
+dora m1
+decline m1 req=. {SID}
+dora m1
+decline m1 req=. {SID}
+dora m1
+dora m2
+dora m3
+dora m4
+discover m5 -> SILENCE
+decline m2 req=. {SID}
+discover m5
+dora m6
+decline m6 req=. {SID}
+hup
+discover m6
+restart
+dora m6
+""",
+        differs="~lease_order : dnsmasq turns the order round at each start",
+    ),
+    DhcpCase(
+        "agents",
+        POOL + "dhcp-circuitid=set:c1,00:11:22\ndhcp-circuitid=set:c2,001122\ndhcp-circuitid=set:c3,text\n"
+        "dhcp-remoteid=set:r1,aa\ndhcp-remoteid=set:r2,aa:bb\ndhcp-subscrid=set:s1,a b\ndhcp-ignore=tag:r1\n"
+        "dhcp-option=tag:c1,224,circuit\n",
+        """
+discover m1 circuit=001122
+discover m1 circuit='001122
+discover m1 circuit='texts
+discover m1 remote='aa -> SILENCE
+discover m1 circuit='text remote=aabb subscr='a%20b gi=10.77.1.2
+request m1 req=10.77.1.60 sid=10.77.1.1 circuit=001122
+request m1 ci=10.77.1.60 uni
+""",
+    ),
+    DhcpCase(
+        "a host on several networks",
+        BASE + "dhcp-range=set:one,10.77.1.50,10.77.1.60,1h\ndhcp-range=set:two,10.77.2.50,10.77.2.60,2h\n"
+        "dhcp-range=set:five,10.77.5.50,10.77.5.60,255.255.255.0,3h\ndhcp-host=02:00:00:00:aa:01,10.77.1.55,one\n"
+        "dhcp-host=02:00:00:00:aa:01,10.77.2.55,two,10m\ndhcp-host=02:00:00:00:aa:01,set:none\n"
+        "dhcp-host=02:00:00:00:aa:02,10.77.5.5,five\ndhcp-option=tag:known,224,known\n"
+        "dhcp-option=tag:known-othernet,225,other\ndhcp-option=tag:!known,226,unknown\ndhcp-ignore=tag:two,tag:!known\n",
+        """
+dora m1
+dora m1 on=up1
+dora m1 gi=10.77.5.1
+dora m2
+dora m2 on=up1
+dora m2 gi=10.77.5.1
+dora m3 on=up1
+discover m3
+bootp m2 gi=10.77.5.1
+inform m2 ci=10.77.1.99
+dora m1 name=x gi=10.77.5.1
+""",
+    ),
+    DhcpCase(
+        "ranges for known and unknown",
+        BASE + "dhcp-range=tag:!known,set:guest,10.77.1.50,10.77.1.60,2m\n"
+        "dhcp-range=tag:known,set:home,10.77.1.70,10.77.1.80,1d\ndhcp-host=02:00:00:00:aa:01,home\n"
+        "dhcp-host=02:00:00:00:aa:02,10.77.1.55\ndhcp-host=02:00:00:00:aa:03,10.77.1.200,set:x\n"
+        "dhcp-option=tag:guest,6,10.77.1.9\ndhcp-option=tag:home,tag:!guest,6,10.77.1.8\ndhcp-option=tag:!home,42,10.77.1.7\n",
+        """
+dora m1
+dora m2
+dora m3
+dora m4
+request m1 ci=. uni
+request m4 ci=. uni
+request m4 req=10.77.1.71 sid=10.77.1.1 -> NAK
+inform m1 ci=10.77.1.72
+inform m5 ci=10.77.1.52
+bootp m2
+""",
     ),
 ]
