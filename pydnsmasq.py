@@ -387,6 +387,11 @@ def name_matches(pattern: str, name: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
+def printable_text(text: bytes) -> str:
+    """Show foreign text in the log: what can be printed of it."""
+    return "".join(chr(octet) for octet in text if 0x20 <= octet < 0x7F)
+
+
 def duration_format(seconds: int) -> str:
     """Format `seconds` as dnsmasq's log does: 1h, 52m30s, 2d."""
     out = []
@@ -963,6 +968,7 @@ def dns_hostname_valid(text: str) -> bool:
     return _HOSTNAME.match(text) is not None and len(text.removesuffix(".")) < DNS_NAME_MAX - 1
 
 
+HOST_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")  # what DHCP takes as a client's name
 _HOSTNAME = re.compile(r"(?:[^\x00-\x20\x7f./]{1,63}\.)*[^\x00-\x20\x7f./]{1,63}\.?\Z")
 
 
@@ -2970,7 +2976,6 @@ _MAC = re.compile(r"(?:([0-9a-fA-F]{1,2})-)?((?:[0-9a-fA-F]{1,2}|\*)(?::(?:[0-9a
 _TIME = re.compile(r"(?:\d+[smhdwSMHDW]?|[iI][nN][fF][iI][nN][iI][tT][eE])\Z")
 _HEX_GROUPS = re.compile(r"[0-9a-fA-F]{1,2}(?::[0-9a-fA-F]{1,2})+\Z")
 _HEX_PATTERN = re.compile(r"(?:[0-9a-fA-F]{1,2}|\*)(?::(?:[0-9a-fA-F]{1,2}|\*))+\Z")
-_HOST_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
 
 
 def _lease_time(text: str) -> int:
@@ -3041,7 +3046,7 @@ def _client_id(text: str) -> bytes:
 def _host_name(text: str) -> tuple[str, bytes]:
     text = value_text(text)
     label, _, domain = text.partition(".")
-    if not _HOST_LABEL.match(label) or text.replace(".", "").isdigit():
+    if not HOST_LABEL.match(label) or text.replace(".", "").isdigit():
         raise ConfigError(f"bad DHCP host name '{text}'", "letters, digits, - and _, beginning with a letter or digit")
     return label, value_name(domain) if domain else b""
 
@@ -3989,7 +3994,8 @@ OPTION_ROWS: tuple[OptionRow, ...] = (
     _flag("dhcp-sequential-ip", "", "dhcp4", "give addresses in ascending order"),
     _flag("dhcp-ignore-clid", "", "dhcp4", "know clients by MAC only"),
     _flag("dhcp-rapid-commit", "", "dhcp4", "two messages instead of four"),
-    _one("dhcp-alternate-port", "", "dhcp4", "[=server[,client]]", value_dhcp_ports, None, "other ports for DHCP"),
+    _one("dhcp-alternate-port", "", "dhcp4", "[=server[,client]]", value_dhcp_ports,
+        (DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT), "other ports for DHCP"),
     _one("dhcp-reply-delay", "", "dhcp4", "[tag:t,]seconds", value_dhcp_reply_delay, None, "wait before an offer"),
     _many("bootp-dynamic", "3", "dhcp4", "[=tag:t,...]", value_tag_set, "addresses of the pool for BOOTP clients"),
     _many("dhcp-broadcast", "", "dhcp4", "[=tag:t,...]", value_tag_set, "always reply by broadcast"),
@@ -8395,7 +8401,7 @@ def _option_value_log(number: int, kind: str, data: bytes) -> str:
     if kind == "addr" and len(data) % 4 == 0:
         return ", ".join(ip4_format(int.from_bytes(data[at : at + 4], "big")) for at in range(0, len(data), 4))
     if kind == "text":
-        return "".join(chr(octet) for octet in data if 0x20 <= octet < 0x7F)
+        return printable_text(data)
     if kind == "time" and len(data) == 4:
         seconds = int.from_bytes(data, "big")
         return "infinite" if seconds == LEASE_FOR_EVER else duration_format(seconds)
@@ -8430,15 +8436,14 @@ def options_names_log(numbers: bytes) -> list[str]:
 # ==============================================================================
 
 TAG_DHCP = "dhcp"  # of the log
-_HOST_LABEL_ASKED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
 TR069 = 3561  # enterprise number of the Broadband Forum
 
 
 class DhcpState:
     """What DHCP decisions need of configuration and surroundings; built aside and swapped in as one.
 
-    `find_host` resolves a name from local data, `name_of` gives the local name
-    of an address (wire, b""), `domain_of` its domain (wire, b"").
+    `address_of` resolves a name from local data, `name_of` gives the bare local
+    name of an address, `domain_of` its domain (wire, b"").
     """
 
     def __init__(
@@ -8510,7 +8515,7 @@ class DhcpState:
         if domain != DNS_ROOT and domain.lower() != self.domain_of(address).lower():
             return ""
         text = label.decode("latin-1")
-        return text if _HOST_LABEL_ASKED.match(text) else ""
+        return text if HOST_LABEL.match(text) else ""
 
     def address_of(self, name: str) -> int:
         """Find the IPv4 address of a name in hosts data, 0 when there is none."""
@@ -8532,11 +8537,6 @@ def _fqdn_reply_flags(flags: int, client_updates: bool) -> int:
     if client_updates:
         return out | FQDN_NONE | (FQDN_OVERRIDE if flags & FQDN_SERVER else override)
     return out | FQDN_SERVER | (override if flags & FQDN_SERVER else FQDN_OVERRIDE)
-
-
-def printable_text(text: bytes) -> str:
-    """Show foreign text in the log: what can be printed of it."""
-    return "".join(chr(octet) for octet in text if 0x20 <= octet < 0x7F)
 
 
 def counted_strings(data: bytes) -> list[bytes]:
@@ -8840,7 +8840,7 @@ class Dhcp4Exchange:
         if not name:
             return
         label, _, domain = name.removesuffix(".").partition(".")
-        if _HOST_LABEL_ASKED.match(label):
+        if HOST_LABEL.match(label):
             self.asked_name, self.asked_domain = label, domain
             self.detail(f"client provides name: {printable_text(name.removesuffix('.').encode('latin-1', 'replace'))}")
 
@@ -8940,7 +8940,7 @@ class Dhcp4Service:
 
     def _offer_address(self, ex: Dhcp4Exchange) -> int:
         """Choose the address for an offer, 0 when there is none."""
-        config, lease, now = ex.state.config, ex.lease, ex.now
+        config, lease = ex.state.config, ex.lease
         network, leased, reserved = ex.network, self.leases.by_address, ex.reserved()
         if reserved and self._reserved_usable(ex, reserved):
             return reserved
@@ -8952,12 +8952,15 @@ class Dhcp4Service:
             return lease.address
         if not ex.identity:
             return 0
-        ping = not config.no_ping and not ex.arrival.loopback
-        chooser = DhcpChooser(network, self.leases, ex.state.hosts, self.pool, ex.identity, now, ping)
+        chooser = self._chooser(ex)
         asked = ex.requested
         if asked and asked not in leased and network.available(asked, ex.all_tags) and chooser.free(asked):
             return asked
         return chooser.choose(ex.all_tags, config.dhcp_sequential_ip) or 0
+
+    def _chooser(self, ex: Dhcp4Exchange) -> DhcpChooser:
+        ping = not ex.state.config.no_ping and not ex.arrival.loopback
+        return DhcpChooser(ex.network, self.leases, ex.state.hosts, self.pool, ex.identity, ex.now, ping)
 
     def _reserved_usable(self, ex: Dhcp4Exchange, address: int) -> bool:
         """Tell whether a client can have its reserved address; the log says why not."""
@@ -9227,9 +9230,7 @@ class Dhcp4Service:
             return 0, "no address configured"
         if ex.lease is not None and ex.network.available(ex.lease.address, ex.all_tags):
             return ex.lease.address, ""
-        ping = not config.no_ping and not ex.arrival.loopback
-        chooser = DhcpChooser(ex.network, self.leases, ex.state.hosts, self.pool, ex.identity, ex.now, ping)
-        address = chooser.choose(ex.all_tags, config.dhcp_sequential_ip) or 0
+        address = self._chooser(ex).choose(ex.all_tags, config.dhcp_sequential_ip) or 0
         return address, "" if address else "no address available"
 
     def _leasequery(self, ex: Dhcp4Exchange) -> Dhcp4Outcome | None:
@@ -9377,7 +9378,7 @@ class Dhcp4Service:
         limit = min(max(DHCP4_SIZE_DEFAULT, asked - 29), DHCP4_SIZE_MAX) if message.kind else DHCP4_REPLY_MIN
         wire = reply.pack(limit, not config.dhcp_no_override and OPT_PARAMETERS in message.options)
         self._log_reply(ex, reply)
-        server_port, client_port = config.dhcp_alternate_port or (DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT)
+        server_port, client_port = config.dhcp_alternate_port
         if message.giaddr == 0xFFFFFFFF:  # a tool of this network that asks about leases
             return Dhcp4Outcome(wire, arrival.source, arrival.source_port)
         source = context.local if context is not None else 0
@@ -9475,9 +9476,9 @@ class Dhcp4Service:
             self._moved = set()
         return moved
 
-    def use(self, state: DhcpState) -> None:
-        """Take a new state; the leases' names go into its local data."""
-        moved = state.local is not self.state.local
+    def use(self, state: DhcpState, named: bool = True) -> None:
+        """Take a new state; the leases' names go into its local data, unless `rename_all` does that next."""
+        moved = named and state.local is not self.state.local
         self.state = state
         self.leases.fqdn = bool(state.config.dhcp_fqdn)
         for lease in self.leases.by_address.values() if moved else ():
@@ -10131,6 +10132,18 @@ def pid_file_write(path: str, owner: tuple[int, int] | None) -> None:
         os.close(fd)
 
 
+def child_settle(name: str, channel: socket.socket, keep_output: bool = False) -> None:
+    """Make a forked child one that only knows `channel`: no signals, no other descriptors, a name of its own."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    process_rename(name)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0,) if keep_output else (0, 1, 2):
+        os.dup2(null, fd)
+    os.closerange(3, channel.fileno())
+    os.closerange(channel.fileno() + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
 class RootHelper:
     """A child that stays root and binds sockets for the daemon, which does not.
 
@@ -10154,14 +10167,7 @@ class RootHelper:
 
     @staticmethod
     def _serve(channel: socket.socket) -> None:
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(number, signal.SIG_IGN)
-        process_rename("dnsmasq-bind")
-        null = os.open(os.devnull, os.O_RDWR)
-        for fd in (0, 1, 2):
-            os.dup2(null, fd)
-        os.closerange(3, channel.fileno())
-        os.closerange(channel.fileno() + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        child_settle("dnsmasq-bind", channel)
         while True:
             request, descriptors, _, _ = socket.recv_fds(channel, 256, 1)
             if not request:
@@ -11700,17 +11706,8 @@ class _ScriptRunner:
 
     def serve(self) -> None:
         """Run calls until the daemon is gone and the last of them is done."""
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(number, signal.SIG_IGN)
         os.chdir("/")
-        process_rename("dnsmasq-script")
-        null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, 0)
-        if not self._keep_output:
-            os.dup2(null, 1)
-            os.dup2(null, 2)
-        os.closerange(3, self._channel.fileno())
-        os.closerange(self._channel.fileno() + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        child_settle("dnsmasq-script", self._channel, self._keep_output)
         while self._calls or not self._ended:
             if self._calls:
                 self._call(*self._calls.popleft())
@@ -12241,7 +12238,7 @@ class Dhcp4Server(socketserver.UDPServer):
         self._jobs: collections.deque[Callable[[], None]] = collections.deque()
         self._shift = _clock_shift()
         self._next_tick = 0.0
-        port = (config.dhcp_alternate_port or (DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT))[0]
+        port = config.dhcp_alternate_port[0]
         super().__init__(("0.0.0.0", port), socketserver.DatagramRequestHandler)
         self.bind: Callable[[socket.socket, tuple[str, int]], None] = lambda sock, target: sock.bind(target)
         self._port = port
@@ -12549,7 +12546,7 @@ class Dhcp4Server(socketserver.UDPServer):
         if message.op == BOOT_REPLY:
             self._relay_back(data, arrival, rules)
             return True
-        port = state.config.dhcp_alternate_port or (DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT)
+        port = state.config.dhcp_alternate_port
         relayed = False
         for rule in rules:
             at = next((at for at in state.interfaces if at.address == rule.local), None)
@@ -12592,7 +12589,7 @@ class Dhcp4Server(socketserver.UDPServer):
             at = next((at for at in state.interfaces if at.address == rule.local and index in (0, at.index)), None)
             if at is None:
                 continue
-            port = (state.config.dhcp_alternate_port or (DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT))[1]
+            port = state.config.dhcp_alternate_port[1]
             outcome = Dhcp4Outcome(wire, 0, port)
             if message.ciaddr:
                 outcome.address = message.ciaddr
@@ -12608,13 +12605,14 @@ def _clock_shift() -> tuple[float, float]:
     return time.time() - monotonic, time.clock_gettime(time.CLOCK_BOOTTIME) - monotonic
 
 
+def _dhcp_forbidden(config: Config, interface: str) -> bool:
+    patterns = (*config.no_dhcp_interface, *config.no_dhcpv4_interface)
+    return any(name_matches(pattern, interface) for pattern in patterns)
+
+
 def only_interface(config: Config, interfaces: Sequence[InterfaceAddress]) -> str:
     """Give the one interface that the configuration names, "" when there may be more."""
-    names = {
-        name
-        for name in config.interface
-        if not any(name_matches(pattern, name) for pattern in (*config.no_dhcp_interface, *config.no_dhcpv4_interface))
-    }
+    names = {name for name in config.interface if not _dhcp_forbidden(config, name)}
     if not config.interface and config.bind_interfaces:
         names = {at.interface for at in interfaces if address_format(at.address) in config.listen_address}
     return next(iter(names)) if len(names) == 1 and "*" not in "".join(names) else ""
@@ -12622,7 +12620,7 @@ def only_interface(config: Config, interfaces: Sequence[InterfaceAddress]) -> st
 
 def dhcp_admits(config: Config, interfaces: Sequence[InterfaceAddress], interface: str) -> bool:
     """Tell whether DHCP is served on an interface."""
-    if any(name_matches(pattern, interface) for pattern in (*config.no_dhcp_interface, *config.no_dhcpv4_interface)):
+    if _dhcp_forbidden(config, interface):
         return False
     addresses = [at for at in interfaces if at.interface == interface and len(at.address) == 4]
     return any(interface_admits(config, at, interface, at.address) for at in addresses)
@@ -12889,7 +12887,7 @@ class DhcpRuntime:
     def rebuild(self, state: DhcpState, renamed: bool) -> None:
         """Swap a new state in; `renamed`: configuration and hosts files were read again, so names may change."""
         with self.leases.lock:
-            self.service.use(state)
+            self.service.use(state, named=not renamed)
             self.leases.limit = state.config.dhcp_lease_max
             if renamed:
                 self.leases.change_all()
@@ -12908,7 +12906,7 @@ class DhcpRuntime:
 
 def _bind_remedy(config: Config, error: OSError) -> str:
     """Tell who holds the port, or who may have it."""
-    port = (config.dhcp_alternate_port or (DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT))[0]
+    port = config.dhcp_alternate_port[0]
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"; UDP port {port} is for root only, start as root"
     holder = port_holder(port, False)
@@ -13215,9 +13213,9 @@ class Daemon:
         if reread:
             self._dhcp_lists = files.hosts(config), files.options(config)
         hosts, options = self._dhcp_lists
-        state = DhcpState(config, DhcpHosts(hosts), options, self._interfaces, local, self._domains(config), self._log)
-        if config.port:
-            state.hosts = DhcpHosts(hosts_with_addresses(hosts, state.address_of, self._log))
+        state = DhcpState(config, DhcpHosts(()), options, self._interfaces, local, self._domains(config), self._log)
+        known = hosts_with_addresses(hosts, state.address_of, self._log) if config.port else hosts
+        state.hosts = DhcpHosts(known)
         return state
 
     def _dns_seconds(self) -> float:

@@ -443,18 +443,23 @@ for text in (b"one\\n" * 50, b"two\\n"):
 """
 
 
+def run_apart(source: str, path: pathlib.Path) -> None:
+    """Run a program in a process of its own, which may change its account; it must end well."""
+    root = str(pathlib.Path(pydnsmasq.__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", source, str(path)], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("owner", [0, NOBODY])
 def test_an_account_that_is_not_root(owner: int, open_place: pathlib.Path) -> None:
     """As root the file is opened, as another account it is written: in a directory of its own, or of root."""
     need(os.geteuid() == 0, "root")
     os.chown(open_place, owner, -1)
     path = open_place / "leases"
-    root = str(pathlib.Path(pydnsmasq.__file__).parent)
-    done = subprocess.run(
-        [sys.executable, "-c", DROPPED, str(path)], capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1"},
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    run_apart(DROPPED, path)
     assert path.read_bytes() == b"two\n" and path.stat().st_uid == NOBODY
     names = {one.name: one.stat().st_uid for one in open_place.iterdir()}
     assert names == ({"leases": NOBODY} if owner else {"leases": NOBODY, "leases.copy": NOBODY})
@@ -478,12 +483,7 @@ def test_an_account_that_cannot_reach_the_file(owner: int, open_place: pathlib.P
     path.parent.parent.chmod(0o700)
     os.chown(path.parent, owner, -1)
     path.write_bytes(OLD)
-    root = str(pathlib.Path(pydnsmasq.__file__).parent)
-    done = subprocess.run(
-        [sys.executable, "-c", BEHIND, str(path)], capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1"},
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    run_apart(BEHIND, path)
     assert path.read_bytes() == b"two\n" and found(path) == b"two\n"
 
 
