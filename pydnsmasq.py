@@ -16,6 +16,7 @@ Contents
   21  DNS record data
   22  DNS messages
   23  DHCPv4 messages
+  26  TFTP packets
   30  Settings
   31  Option values
   32  Options
@@ -32,12 +33,15 @@ Contents
   56  DHCPv4 exchanges
   57  DHCPv4 service
   58  DHCPv4 relaying
+  59  TFTP transfers
   60  Operating system
   61  Upstream exchange
   62  Servers
   63  Hooks
   64  Lease file
   65  DHCP servers
+  66  TFTP server
+  67  Building the state
   68  Daemon
   69  Main
 
@@ -66,6 +70,12 @@ How a DHCP packet flows
   DNS (40) at once; its ACK waits in LeaseWriter (64) until the lease file is on
   disk, many replies for one write.  Then the script (63) hears of it.
 
+How a file flows
+  TftpServer (66) takes requests from port 69: unpack (26), path and options, then
+  a worker of two has the transfer.  It waits for the sockets of all that it has;
+  TftpTransfer (59) says for each packet what to send.  A lone transfer is waited
+  for in its own socket: two system calls a block.
+
 Threads
   main       signals, reload, watching files and interfaces (68)
   udp-*      one for each listening UDP socket (62)
@@ -73,6 +83,7 @@ Threads
   tcp-*      one acceptor for each listener, one thread for each connection
   dhcp       messages, pings, ends of leases (65)
   leases     writes the lease file, sends the replies that wait for it (64)
+  tftp       requests and transfers; two of these (66)
   script     hands calls to the helper process that runs the script (63)
   log        writes what the others queue (13)
 State that several threads see has its own lock, is bounded, and never calls
@@ -137,7 +148,7 @@ DNSMASQ_VERSION = "2.93"  # the dialect that is spoken
 # What scripts read in --version: whole tokens for what works, `no-` for what does not
 # (no `no-ipset` or `no-nftset`: scripts search for these as words).
 COMPILE_OPTIONS = (
-    "IPv6 GNU-getopt no-DBus no-UBus no-i18n no-IDN DHCP no-DHCPv6 no-Lua no-TFTP no-conntrack auth no-DNSSEC "
+    "IPv6 GNU-getopt no-DBus no-UBus no-i18n no-IDN DHCP no-DHCPv6 no-Lua TFTP no-conntrack auth no-DNSSEC "
     "loop-detect dumpfile"
 )  # fmt: skip
 
@@ -216,6 +227,10 @@ SOA_REFRESH, SOA_RETRY, SOA_EXPIRE = 1200, 180, 1_209_600
 
 # DHCP.
 DHCP4_SERVER_PORT, DHCP4_CLIENT_PORT = 67, 68
+PXE_PORT = 4011
+PXE_UEFI = 6  # the architectures from here on are kinds of UEFI
+PXE_TYPE_FIRST = 0x8000  # of the numbers that boot items get by themselves
+PXE_MENU_MAX = 252  # octets of a menu's texts, or of its servers
 DHCP4_REPLY_MIN = 300  # octets; RFC 951, some clients drop what is shorter
 DHCP4_SIZE_DEFAULT = 547  # octets of a message that every client can take (RFC 2131 s.2)
 DHCP4_SIZE_MAX = 1472  # octets; what is longer would be cut into fragments, which many clients do not see
@@ -240,6 +255,27 @@ LEASE_RETRY_SECONDS = 60.0  # until a lease file that could not be written is tr
 CLOCK_FLOOR = 1_735_689_600  # seconds; a clock before 2025 has not been set
 SCRIPT_QUEUE_MAX = 50_000  # events that wait for a slow script
 SCRIPT_PATIENCE = 3.0  # seconds that the end of the program waits until the helper has them all
+
+# TFTP.
+TFTP_PORT = 69
+TFTP_BLOCK = 512  # octets, where nothing else is agreed on
+TFTP_BLOCK_MIN, TFTP_BLOCK_MAX = 8, 65_464  # octets; RFC 2348
+TFTP_WINDOW_MAX = 64  # blocks; also what the kernel cuts apart at once
+TFTP_CHUNK = 32_768  # octets of a file read at once, for each transfer
+TFTP_RESEND_START = 1.0  # seconds until the first packet is sent again
+TFTP_RESEND_MIN, TFTP_RESEND_MAX = 0.05, 8.0  # seconds, by the measured round trip and with back-off
+TFTP_PATIENCE = 120.0  # seconds without progress that end a transfer
+TFTP_SAMPLE = 0.02  # seconds between two measurements of the round trip
+TFTP_LOOK = 0.001  # seconds after which a file is looked at again: is it still the same?
+TFTP_LINKS_MAX = 40  # symbolic links in one path; stops loops
+TFTP_PACKET_MAX = 600  # octets of a client's packet in a transfer
+TFTP_REQUEST_MAX = 2048  # octets of a request
+TFTP_AGAIN = 1.0  # seconds without progress after which a client that asks again is taken to begin anew
+TFTP_REQUESTS = 16  # requests taken in one turn
+TFTP_WORKERS = 2  # threads, where there are processors for them
+TFTP_JOBS_MAX = 4096  # what waits for one of them
+TFTP_STAY = 0.002  # seconds that a lone transfer is waited for before all sockets are
+TFTP_TURN = 0.005  # seconds that a lone transfer may keep requests waiting
 
 # Files.
 RESOLV_SETTLE = 0.8  # seconds that a resolv file without a last newline must stay as it is
@@ -1490,11 +1526,11 @@ DHCP_BROADCAST = 0x8000
     OPT_PAD, OPT_NETMASK, OPT_ROUTER, OPT_DNS, OPT_HOSTNAME, OPT_DOMAIN, OPT_BROADCAST, OPT_VENDOR, OPT_REQUESTED,
     OPT_LEASE, OPT_OVERLOAD, OPT_TYPE, OPT_SERVER_ID, OPT_PARAMETERS, OPT_MESSAGE, OPT_MAX_SIZE, OPT_T1, OPT_T2,
     OPT_VENDOR_CLASS, OPT_CLIENT_ID, OPT_SNAME, OPT_FILE, OPT_USER_CLASS, OPT_RAPID_COMMIT, OPT_FQDN, OPT_AGENT,
-    OPT_LAST_TRANSACTION, OPT_ASSOCIATED, OPT_ARCH, OPT_SUBNET, OPT_VI_CLASS, OPT_VI_INFO, OPT_MUD, OPT_NEXT_SERVER,
-    OPT_END,
+    OPT_LAST_TRANSACTION, OPT_ASSOCIATED, OPT_ARCH, OPT_MACHINE_ID, OPT_SUBNET, OPT_VI_CLASS, OPT_VI_INFO, OPT_MUD,
+    OPT_NEXT_SERVER, OPT_END,
 ) = (
     0, 1, 3, 6, 12, 15, 28, 43, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 66, 67, 77, 80, 81, 82, 91, 92, 93,
-    118, 124, 125, 161, 255, 255,
+    97, 118, 124, 125, 161, 255, 255,
 )  # fmt: skip
 AGENT_CIRCUIT, AGENT_REMOTE, AGENT_LINK, AGENT_SUBSCRIBER, AGENT_FLAGS, AGENT_SERVER_ID = 1, 2, 5, 6, 10, 11
 FQDN_SERVER, FQDN_OVERRIDE, FQDN_WIRE, FQDN_NONE = 1, 2, 4, 8  # RFC 4702 s.2.1
@@ -1706,6 +1742,66 @@ def ip4_format(address: int) -> str:
 def ip4_number(packed: bytes) -> int:
     """Make a number of a packed IPv4 address."""
     return int.from_bytes(packed, "big")
+
+
+# ==============================================================================
+# 26 TFTP packets
+#
+# Requests, data, acknowledgements, errors and options.  RFC 1350, RFC 2347,
+# RFC 764 (netascii).
+#
+# Uses 11 12
+# ==============================================================================
+
+TFTP_RRQ, TFTP_WRQ, TFTP_DATA, TFTP_ACK, TFTP_ERROR, TFTP_OACK = range(1, 7)
+# Error codes (RFC 1350 s.5); UNDEFINED: the text says what.
+TFTP_UNDEFINED, TFTP_NOT_FOUND, TFTP_DENIED, TFTP_ILLEGAL, TFTP_UNKNOWN_ID = 0, 1, 2, 4, 5
+
+tftp_words = struct.Struct("!HH").pack  # what data, acknowledgements and errors begin with
+
+
+@record
+class TftpRequest:
+    """A read request; `options` by name (lower case), the last value of each."""
+
+    name: bytes
+    netascii: bool
+    options: dict[bytes, bytes]
+
+
+def tftp_request_unpack(data: bytes) -> TftpRequest:
+    """Unpack a read request (RFC 1350 s.5, RFC 2347); WireError for anything else."""
+    if data[:2] != b"\0\1" or data[-1:] != b"\0":
+        raise WireError("no read request")
+    fields = data[2:-1].split(b"\0")
+    mode = fields[1].lower() if len(fields) > 1 else b""
+    if not fields[0] or mode not in (b"octet", b"netascii"):
+        raise WireError("no file name, or no mode that is served")
+    pairs = fields[2:]
+    if b"" in pairs:  # nothing that follows an empty string is an option
+        pairs = pairs[: pairs.index(b"")]
+    names = [name.lower() for name in pairs[::2]]
+    return TftpRequest(fields[0], mode == b"netascii", dict(zip(names, pairs[1::2], strict=False)))
+
+
+def tftp_error_pack(code: int, text: str) -> bytes:
+    """Pack an ERROR."""
+    return tftp_words(TFTP_ERROR, code) + text.encode("ascii", "replace") + b"\0"
+
+
+def tftp_error_unpack(data: bytes) -> tuple[int, bytes]:
+    """Unpack an ERROR of at least four octets: code and text."""
+    return int.from_bytes(data[2:4], "big"), data[4:].partition(b"\0")[0]
+
+
+def tftp_oack_pack(options: dict[str, int]) -> bytes:
+    """Pack an OACK with the options that are accepted (RFC 2347)."""
+    return b"\0\6" + b"".join(f"{name}\0{value}\0".encode() for name, value in options.items())
+
+
+def netascii_encode(data: bytes) -> bytes:
+    """Turn a file's octets into netascii: line ends are CR LF, other CRs CR NUL (RFC 764)."""
+    return data.replace(b"\r", b"\r\0").replace(b"\n", b"\r\n")
 
 
 # ==============================================================================
@@ -3440,7 +3536,8 @@ def value_dhcp_match(text: str) -> DhcpMatch:
 
 
 def _match_value(head: _OptionHead, fields: list[str]) -> tuple[str, tuple[int | None, ...]]:
-    if len(fields) == 1 and head.kind in ("raw", "cstrings") and _HEX_PATTERN.match(fields[0]):
+    octets = head.kind in ("raw", "cstrings") or (head.kind in ("u8", "u16", "u32", "time") and ":" in fields[0])
+    if len(fields) == 1 and octets and _HEX_PATTERN.match(fields[0]):
         return "hex", tuple(None if part == "*" else int(part, 16) for part in fields[0].split(":"))
     if head.kind == "raw":
         kind, data, _ = _guess(fields, head.family)
@@ -3652,7 +3749,7 @@ def value_tftp_interfaces(text: str) -> tuple[str, ...]:
 def value_tftp_root(text: str) -> TftpRoot:
     """Take the value of tftp-root."""
     path, interface = _field_count(text, 1, 2, "directory[,interface]")
-    return TftpRoot(value_required(path), value_text(interface))
+    return TftpRoot(value_text(path), value_text(interface))
 
 
 def value_port_range(text: str) -> tuple[int, int]:
@@ -3778,15 +3875,15 @@ class OptionRow:
         return NONE if self.arity == NONE or self.letter in ("q", "1") else REQUIRED
 
 
-_WORKING_AREAS = frozenset(("dns", "dns-local", "dns-auth", "dhcp4", "log", "process", "config"))
+_WORKING_AREAS = frozenset(("dns", "dns-local", "dns-auth", "dhcp4", "pxe", "tftp", "log", "process", "config"))
 _LATER = frozenset(
     (
         "umbrella", "conntrack", "connmark-allowlist", "connmark-allowlist-enable", "ipset", "nftset", "enable-dbus",
-        "enable-ubus", "quiet-dhcp6", "quiet-ra", "quiet-tftp",
+        "enable-ubus", "quiet-dhcp6", "quiet-ra",
     )
 )  # fmt: skip
 _WORKING = frozenset(
-    ("domain-suffix", "dhcp-lease", "dhcp-boot", "dhcp-script", "dhcp-scriptuser", "script-arp", "script-on-renewal")
+    ("domain-suffix", "dhcp-lease", "dhcp-script", "dhcp-scriptuser", "script-arp", "script-on-renewal")
 )
 _REFUSED = {"dhcp-luascript": "there is no Lua in Python's standard library; use dhcp-script"}
 
@@ -4039,7 +4136,7 @@ OPTION_ROWS: tuple[OptionRow, ...] = (
     _flag("tftp-lowercase", "", "tftp", "take file names as lower case"),
     _flag("tftp-no-blocksize", "", "tftp", "keep to blocks of 512 octets"),
     _flag("tftp-single-port", "", "tftp", "use port 69 only"),
-    _one("tftp-max", "", "tftp", "number", value_integer(1, 0x7FFFFFFF), TFTP_TRANSFERS_MAX, "transfers at once"),
+    _one("tftp-max", "", "tftp", "number", value_integer(0, 0x7FFFFFFF), TFTP_TRANSFERS_MAX, "transfers at once"),
     _one("tftp-mtu", "", "tftp", "octets", value_integer(0, 0xFFFF), None, "largest packet"),
     _one("tftp-port-range", "", "tftp", "low,high", value_port_range, None, "ports for transfers"),
     # Router advertisements.
@@ -4510,7 +4607,6 @@ _DEFAULTS = {row.target: row.default for row in OPTION_ROWS}
 # Options that work in part: what is not at work yet, and how to find it among the values.
 _PARTS_LATER: dict[str, Callable[[dict[str, Any]], bool]] = {
     "dhcp-range for IPv6": lambda values: any(len(rule.first) == 16 for rule in values["dhcp_range"]),
-    "dhcp-range with proxy": lambda values: any("proxy" in rule.modes for rule in values["dhcp_range"]),
     "dhcp-relay for IPv6": lambda values: any(len(rule.local) == 16 for rule in values["dhcp_relay"]),
     "dhcp-option for IPv6": lambda values: any(rule.family == 6 for rule in values["dhcp_option"]),
 }
@@ -8170,7 +8266,7 @@ class DhcpChooser:
 # defaults beside them, the boot fields, the wrapped options; and how options
 # look in the log.  RFC 2132, RFC 3925, RFC 4702.
 #
-# Uses 12 15 20 23 30 43 54
+# Uses 10 12 15 20 23 30 43 54
 # ==============================================================================
 
 _DEFAULTED = frozenset((OPT_NETMASK, OPT_BROADCAST, OPT_ROUTER, OPT_DNS, OPT_DOMAIN, OPT_HOSTNAME))
@@ -8196,15 +8292,21 @@ class Dhcp4Plan:
 
 
 def dhcp4_plan(
-    rules: Sequence[DhcpOptionRule], boots: Sequence[DhcpBoot], own: Container[str], all_tags: Container[str]
-) -> Dhcp4Plan:
+    rules: Sequence[DhcpOptionRule], boots: Sequence[DhcpBoot], own: Container[str], all_tags: Container[str],
+    pxe: str = "",
+) -> Dhcp4Plan:  # fmt: skip
     """Choose option lines: tags without the range's first, then with it, then untagged lines; the last line wins.
 
-    `own` are the client's tags, `all_tags` those and the range's.
+    `own` are the client's tags, `all_tags` those and the range's.  `pxe`: "client" for one that boots from the
+    network (dhcp-option-pxe counts, too), "proxy" when another server gives the address (nothing else counts).
     """
     plain: dict[int, DhcpOptionRule] = {}
-    latest_first = [rule for rule in reversed(rules) if rule.family == 4 and not rule.pxe]
-    fitting = [rule for rule in latest_first if not _wrapped(rule) and tags_match(rule.tags, all_tags)]
+    latest_first = [rule for rule in reversed(rules) if rule.family == 4 and (pxe or not rule.pxe)]
+    fitting = [
+        rule
+        for rule in latest_first
+        if not _wrapped(rule) and (rule.pxe or pxe != "proxy") and tags_match(rule.tags, all_tags)
+    ]
     for choice in (
         [rule for rule in fitting if rule.tags and tags_match(rule.tags, own)],
         [rule for rule in fitting if rule.tags],
@@ -8218,7 +8320,7 @@ def dhcp4_plan(
         if _wrapped(rule) and tags_match(rule.tags, all_tags):
             if rule.vendor is not None:
                 plan.vendors.append(rule)
-            else:
+            elif rule.pxe or pxe != "proxy":
                 plan.wrappers.setdefault((rule.enterprise, rule.encap), []).append(rule)
     fit = [boot for boot in boots if tags_match(boot.tags, all_tags)]
     if fit:  # a line with tags is meant more than one without, a later one more than an earlier one
@@ -8254,6 +8356,7 @@ class Dhcp4Writer:
         self.local = local
         self.wanted = wanted
         self.terminate = terminate  # the client ends its texts with NUL, so do we
+        self.pxe_client = False
         self.problems: list[str] = []  # for the log
 
     def asked(self, number: int) -> bool:
@@ -8275,12 +8378,7 @@ class Dhcp4Writer:
         if boot is not None:
             self._boot_text(OPT_SNAME, boot.server_name, override)
             self._boot_text(OPT_FILE, boot.file, override)
-            if boot.server is not None:
-                reply.siaddr = ip4_number(boot.server)
-            elif boot.server_host:
-                reply.siaddr = find(boot.server_host)
-                if not reply.siaddr:
-                    self.problems.append(f"No IPv4 address found for {boot.server_host}")
+            reply.siaddr = self.server(boot, find, self.local)
             return
         for number, size in ((OPT_FILE, 128), (OPT_SNAME, 64)):
             rule = plan.plain.get(number)
@@ -8293,6 +8391,17 @@ class Dhcp4Writer:
         server = plan.plain.get(OPT_NEXT_SERVER)
         if server is not None and len(server.data) >= 4:
             reply.siaddr = ip4_number(option_data(server, self.local)[:4])
+
+    def server(self, rule: DhcpBoot | PxeService, find: Callable[[str], int], default: int) -> int:
+        """Give the address of the server that a line names, 0 when its name is not known."""
+        if rule.server is not None:
+            return ip4_number(rule.server) or default
+        if not rule.server_host:
+            return default
+        address = find(rule.server_host)
+        if not address:
+            self.problems.append(f"No IPv4 address found for {rule.server_host}")
+        return address
 
     def _boot_text(self, number: int, text: str, override: bool) -> None:
         raw = text.encode("utf-8", "surrogateescape")
@@ -8330,6 +8439,8 @@ class Dhcp4Writer:
         for number, rule in self.plan.plain.items():
             if number in _NEVER_SENT or number in done or not (rule.force or self.asked(number)):
                 continue
+            if number == OPT_VENDOR_CLASS and self.pxe_client:  # such a client looks for its own class there
+                continue
             data = option_data(rule, self.local)
             if not data and number in _DEFAULTED:
                 continue
@@ -8338,7 +8449,10 @@ class Dhcp4Writer:
             self.put(number, data)
 
     def wrapped(self, vendor_class: bytes) -> None:
-        """Add options within options: 125 for each enterprise and encap:, then vendor: for the client's class."""
+        """Add options within options: 125 for each enterprise and encap:, then vendor: for the client's class.
+
+        What is for a PXE client's class goes with its menu (`pxe`).
+        """
         for (enterprise, encap), rules in self.plan.wrappers.items():
             number = encap or OPT_VI_INFO
             chosen = rules if self.asked(number) else [rule for rule in rules if rule.force]
@@ -8346,13 +8460,35 @@ class Dhcp4Writer:
                 self._put_inner(number, chosen)
             elif chosen:
                 self._put_enterprise(enterprise, chosen)
+        if self.pxe_client:
+            return
         ours = next((data for number, data in self.reply.options if number == OPT_VENDOR_CLASS), None)
         told = vendor_class if ours is None else ours  # a configured option 60 says what the client is
-        rules = [rule for rule in self.plan.vendors if rule.vendor is not None and told and rule.vendor in told]
+        rules = self._vendor_rules(told)
         if rules and (self.asked(OPT_VENDOR) or any(rule.force for rule in rules)):
             self._put_inner(OPT_VENDOR, rules)
             if ours is None:
                 self.put(OPT_VENDOR_CLASS, vendor_class)
+
+    def _vendor_rules(self, told: bytes) -> list[DhcpOptionRule]:
+        return [rule for rule in self.plan.vendors if rule.vendor is not None and told and rule.vendor in told]
+
+    def pxe_identity(self, request: Dhcp4Message, vendor: bytes) -> None:
+        """Add what a PXE client knows a boot server by: its own class and machine id (PXE specification 2.1 s.2.2)."""
+        self.put(OPT_VENDOR_CLASS, vendor)
+        machine = request.options.get(OPT_MACHINE_ID, b"")
+        if len(machine) >= 17:
+            self.put(OPT_MACHINE_ID, machine[:17])
+
+    def pxe_choices(
+        self, request: Dhcp4Message, first: Sequence[bytes], prompts: Sequence[PxePrompt], always: bool
+    ) -> None:
+        """Add option 43: the suboptions `first`, vendor: lines for the client's class, the prompts."""
+        rules = self._vendor_rules(request.options[OPT_VENDOR_CLASS])
+        lines = [suboption(10, bytes((prompt.seconds,)) + _octets(prompt.text)) for prompt in reversed(prompts)]
+        pieces = [*first, *self._inner(rules), *lines]
+        if pieces and (always or self.asked(OPT_VENDOR) or any(rule.force for rule in rules)):
+            self._put_pieces(OPT_VENDOR, pieces)
 
     def _put_enterprise(self, enterprise: int, rules: Iterable[DhcpOptionRule]) -> None:
         inside = b"".join(self._inner(rules))
@@ -8367,14 +8503,74 @@ class Dhcp4Writer:
         return [bytes((rule.number, len(rule.data))) + rule.data for rule in rules]
 
     def _put_inner(self, number: int, rules: Iterable[DhcpOptionRule]) -> None:
+        self._put_pieces(number, self._inner(rules))
+
+    def _put_pieces(self, number: int, pieces: Iterable[bytes]) -> None:
         """Add suboptions with an end mark; where they are too many, several options, none of them cut."""
         piece = b""
-        for inner in [*self._inner(rules), b"\xff"]:
+        for inner in [*pieces, b"\xff"]:
             if len(piece) + len(inner) > 255:
                 self.put(number, piece)
                 piece = b""
             piece += inner
         self.put(number, piece)
+
+
+# --- menus of PXE clients ---
+
+
+@record
+class PxeItem:
+    """A pxe-service line and the number that it has on the wire, 0 for the local disk."""
+
+    service: PxeService
+    number: int
+
+
+def pxe_items(services: Iterable[PxeService]) -> list[PxeItem]:
+    """Number the boot items: a file gets the next free number, a type is its own."""
+    free = itertools.count(PXE_TYPE_FIRST)
+    return [PxeItem(one, next(free) & 0xFFFF if one.base else one.boot_type or 0) for one in services]
+
+
+def suboption(number: int, data: bytes) -> bytes:
+    """Pack a suboption of at most 255 octets."""
+    return bytes((number, len(data))) + data
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")[:250]
+
+
+def pxe_menu(
+    items: Sequence[PxeItem], local: int, server: Callable[[PxeService], int], prompted: bool
+) -> list[bytes] | None:
+    """Make the suboptions of a menu: control, servers, texts; without a configured prompt a plain one.
+
+    `server` finds the server of an item, 0 for none.  None: the menu is too large.
+    """
+    servers = labels = b""
+    control = 3 if items else 8  # ask the servers that are listed / take the boot file
+    for item in items:
+        number, text = item.number.to_bytes(2, "big"), _octets(item.service.text)
+        labels += number + bytes((len(text),)) + text
+        address = local if item.service.base else server(item.service)
+        if address:
+            servers += number + b"\1" + address.to_bytes(4, "big")
+        elif item.number:
+            control = 2  # look for it by broadcast
+    if max(len(labels), len(servers)) > PXE_MENU_MAX:
+        return None
+    out = [suboption(6, bytes((control,)))]
+    if not prompted:
+        out.append(suboption(10, (b"\xff" if len(items) > 1 else b"\0") + b"PXE"))
+    return out + [suboption(number, data) for number, data in ((8, servers), (9, labels)) if data]
+
+
+def pxe_boot_item(options: dict[int, bytes]) -> tuple[int, int] | None:
+    """Read which boot item a client asks for: type and layer; None when it asks for none."""
+    data = suboptions_unpack(options.get(OPT_VENDOR, b"")).get(71, b"")
+    return (int.from_bytes(data[:2], "big"), int.from_bytes(data[2:4], "big")) if len(data) >= 4 else None
 
 
 def fqdn_pack(flags: int, name: bytes) -> bytes:
@@ -8469,6 +8665,11 @@ class DhcpState:
         }
         self._domain_of = domain_of
         self._plans: dict[tuple[str, ...], Dhcp4Plan] = {}
+        self.pxe = bool(config.pxe_service or config.pxe_prompt)
+        self.pxe_options = any(rule.pxe for rule in options)
+        self.pxe_items = pxe_items(config.pxe_service)
+        self.pxe_vendors = [vendor.encode() for vendor in reversed(config.dhcp_pxe_vendor)]
+        self._turns: dict[str, int] = {}
 
     def main_interface(self, interface: str) -> str:
         """Give the interface that an arrival counts for (bridge-interface)."""
@@ -8491,14 +8692,14 @@ class DhcpState:
         shared = self.config.shared_network
         return network_of(self.ranges, self.interfaces, shared, address, arrival, relay, relays)
 
-    def plan(self, own: dict[str, None], all_tags: dict[str, None]) -> Dhcp4Plan:
-        """Give the option lines for a set of tags; remembered, for clients are much alike."""
-        key = (*own, "", *all_tags)
+    def plan(self, own: dict[str, None], all_tags: dict[str, None], pxe: str = "") -> Dhcp4Plan:
+        """Give the option lines for a set of tags (`pxe` as in dhcp4_plan); remembered, for clients are much alike."""
+        key = (pxe, *own, "", *all_tags)
         found = self._plans.get(key)
         if found is None:
             if len(self._plans) >= DHCP_PLANS_MAX:
                 self._plans.clear()
-            found = self._plans[key] = dhcp4_plan(self.options, self.config.dhcp_boot, own, all_tags)
+            found = self._plans[key] = dhcp4_plan(self.options, self.config.dhcp_boot, own, all_tags, pxe)
         return found
 
     def domain_of(self, address: int) -> bytes:
@@ -8519,11 +8720,20 @@ class DhcpState:
 
     def address_of(self, name: str) -> int:
         """Find the IPv4 address of a name in hosts data, 0 when there is none."""
+        return next(iter(self._addresses(name)), 0)
+
+    def address_in_turn(self, name: str) -> int:
+        """Find an address of a name, of several the next one each time."""
+        addresses = self._addresses(name)[::-1]  # from the last line of the file, as dnsmasq
+        turn = self._turns[name] = self._turns.get(name, 0) + 1
+        return addresses[turn % len(addresses)] if addresses else 0
+
+    def _addresses(self, name: str) -> list[int]:
         try:
-            records = self.local.find(dns_name_parse(name).lower(), TYPE_A)
+            records = self.local.names.get(dns_name_parse(name).lower(), ())
         except ValueError:
-            return 0
-        return ip4_number(records[0].rdata) if records else 0
+            return []
+        return [ip4_number(one.rdata) for one in records if one.rrtype == TYPE_A]
 
 
 def _proxy_covers(rules: Sequence[tuple[bytes, ...]], relay: int) -> bool:
@@ -8596,6 +8806,7 @@ class Dhcp4Arrival:
     device: str = ""  # the interface itself
     unicast: bool = False
     loopback: bool = False
+    pxe: bool = False  # by port 4011
 
 
 @record
@@ -8621,7 +8832,7 @@ class Dhcp4Exchange:
     __slots__ = (
         "state", "message", "arrival", "network", "now", "client_id", "lease", "identity", "tags", "all_tags", "host",
         "asked_name", "asked_domain", "name", "name_domain", "override", "echoed_id", "agent", "subnet", "lines",
-        "terminate", "fqdn", "ignored", "requested", "via",
+        "terminate", "fqdn", "ignored", "requested", "via", "pxe_vendor", "arch",
     )  # fmt: skip
 
     def __init__(self, state: DhcpState, message: Dhcp4Message, arrival: Dhcp4Arrival, now: float) -> None:
@@ -8647,6 +8858,8 @@ class Dhcp4Exchange:
         self.requested = message.number(OPT_REQUESTED) or 0
         self.client_id = b""
         self.identity = b""
+        self.pxe_vendor = b""  # the class that makes this a PXE client
+        self.arch = message.number(OPT_ARCH, 2)
         self.via = arrival.interface
         self.network = DhcpNetwork((), arrival.interface, arrival.local)
 
@@ -8685,6 +8898,16 @@ class Dhcp4Exchange:
     def reserved(self) -> int:
         """Give the address that dhcp-host names for this client, 0 for none."""
         return ip4_number(self.host.ipv4) if self.host is not None and self.host.ipv4 is not None else 0
+
+    @property
+    def boots(self) -> bool:
+        """Tell whether this client boots from the network by what pxe-service and pxe-prompt say."""
+        return self.state.pxe and bool(self.pxe_vendor) and self.arch is not None
+
+    def boot_items(self, tags: Container[str]) -> list[PxeItem]:
+        """Give the boot items for this client, with all its tags."""
+        items = self.state.pxe_items
+        return [one for one in items if one.service.arch == self.arch and tags_match(one.service.tags, tags)]
 
     def server_id(self, context: DhcpContext | None) -> int:
         """Give our address as the client is to know it."""
@@ -8758,6 +8981,9 @@ class Dhcp4Exchange:
             self.client_id = self.lease.client_id
         self.identity = message.hardware or self.client_id
         self.tags[self.arrival.interface] = None
+        if (state.pxe or state.pxe_options) and message.kind:
+            told = message.options.get(OPT_VENDOR_CLASS, b"")
+            self.pxe_vendor = next((vendor for vendor in state.pxe_vendors if told.startswith(vendor)), b"")
         self._tag_messages()
         if message.kind:
             self._read_names()
@@ -8889,8 +9115,7 @@ class Dhcp4Service:
             if not ex.locate(self.pool.relays):
                 return None
             ex.recognise(self.leases)
-            handler = DHCP4_HANDLERS.get(message.kind)
-            return handler(self, ex) if handler is not None else None
+            return self._dispatch(ex)
         except DhcpPing:
             ex.lines.clear()
             raise
@@ -8898,6 +9123,26 @@ class Dhcp4Service:
             for priority, text in ex.lines:
                 state.log.put((priority, TAG_DHCP, text))
             self._log_refused_names()
+
+    def _dispatch(self, ex: Dhcp4Exchange) -> Dhcp4Outcome | None:
+        """Give a message to what answers it: boot items, the proxy for PXE clients, or its type's handler."""
+        kind, contexts = ex.message.kind, ex.network.contexts
+        item = pxe_boot_item(ex.message.options) if ex.pxe_vendor and ex.state.pxe else None
+        if item is not None and kind in (DHCP_REQUEST, DHCP_INFORM):
+            return self._pxe_item(ex, *item)
+        if ex.boots and (kind == DHCP_DISCOVER or (kind == DHCP_REQUEST and ex.arrival.pxe)):
+            proxy = next((one for one in contexts if one.proxy and tags_match(one.rule.tags, ex.all_tags)), None)
+            if proxy is not None:
+                return self._pxe_proxy(ex, proxy)
+        if ex.arrival.pxe:
+            return None
+        if any(one.proxy for one in contexts):  # there another server gives the addresses
+            ours = [one for one in contexts if not one.proxy]
+            if not ours:
+                return None
+            ex.network = DhcpNetwork(ours, ex.network.name, ex.network.local)
+        handler = DHCP4_HANDLERS.get(kind)
+        return handler(self, ex) if handler is not None else None
 
     # -- messages --
 
@@ -8921,10 +9166,7 @@ class Dhcp4Service:
         if config.dhcp_rapid_commit and OPT_RAPID_COMMIT in ex.message.options:
             return self._grant(ex, address, rapid=True)
         self._count("dhcp_offer")
-        delay = config.dhcp_reply_delay
-        delay = delay if delay is not None and tags_match(delay.tags, ex.all_tags) else None
-        if delay is not None:
-            ex.detail(f"reply delay: {delay.seconds}")
+        delay = self._delay(ex)
         self._log_tags(ex, context)
         ex.event("DHCPOFFER", address)
         name = ex.name if not ex.asked_name or ex.asked_name.lower() == ex.name.lower() else ""
@@ -8935,8 +9177,17 @@ class Dhcp4Service:
         writer = self._writer(ex, reply, context)
         self._finish_options(ex, writer, context, address, name, self._lease_time(ex, context))
         outcome = self._address_reply(ex, reply, context)
-        outcome.delay = delay.seconds if delay is not None else 0
+        outcome.delay = delay
         return outcome
+
+    @staticmethod
+    def _delay(ex: Dhcp4Exchange) -> int:
+        """Give the seconds that an offer waits (dhcp-reply-delay)."""
+        rule = ex.state.config.dhcp_reply_delay
+        if rule is None or not tags_match(rule.tags, ex.all_tags):
+            return 0
+        ex.detail(f"reply delay: {rule.seconds}")
+        return int(rule.seconds)
 
     def _offer_address(self, ex: Dhcp4Exchange) -> int:
         """Choose the address for an offer, 0 when there is none."""
@@ -9292,6 +9543,114 @@ class Dhcp4Service:
         values[OPT_HOSTNAME] = lease.name.encode()
         reply.options += [(number, values[number]) for number in wanted if number in values and values[number]]
 
+    # -- booting from the network --
+
+    def _pxe_item(self, ex: Dhcp4Exchange, number: int, layer: int) -> Dhcp4Outcome | None:
+        """Tell a client which file a boot item is, and where: the layer of a file is its suffix."""
+        state, address = ex.state, ex.message.ciaddr
+        context = next((one for one in ex.network.contexts if address and one.holds(address)), None)
+        item = next((one for one in state.pxe_items if one.number == number and one.service.base), None)
+        if context is None or item is None or ex.ignored:
+            return None
+        if layer & 0x8000:
+            ex.say("PXE BIS not supported", LOG_ERROR)
+            return None
+        ex.override = 0  # a boot server is known by its own address, whatever a relay wants
+        reply, base = self._begin(ex, context, DHCP_ACK), item.service.base
+        writer = self._writer(ex, reply, context)
+        reply.yiaddr, reply.ciaddr = address, 0
+        reply.siaddr = writer.server(item.service, state.address_in_turn, context.local)
+        file = base if "." in base else f"{base}.{layer}"
+        reply.file = file.encode("utf-8", "surrogateescape")[:127]
+        chosen = suboption(71, number.to_bytes(2, "big") + layer.to_bytes(2, "big"))
+        writer.pxe_identity(ex.message, ex.pxe_vendor)
+        prompts = [prompt for prompt in state.config.pxe_prompt if tags_match(prompt.tags, ex.all_tags)]
+        writer.pxe_choices(ex.message, [chosen], prompts, always=True)
+        return self._pxe_reply(ex, reply, None, writer, printable_text(reply.file))
+
+    def _pxe_proxy(self, ex: Dhcp4Exchange, context: DhcpContext) -> Dhcp4Outcome | None:
+        """Tell a client what to boot, beside the server that gives it its address.
+
+        UEFI takes a menu only by port 4011; the offer sends it there.
+        """
+        if ex.ignored:
+            ex.event("PXE", None, "proxy-ignored")
+            self._log_tags(ex, context)
+            return None
+        assert ex.arch is not None
+        uefi, ex.override = ex.arch >= PXE_UEFI, 0  # as for boot items
+        reply = self._begin(ex, context, DHCP_OFFER if ex.message.kind == DHCP_DISCOVER else DHCP_ACK)
+        writer = self._writer(ex, reply, context, "proxy")
+        boot, find = writer.plan.boot, ex.state.address_in_turn
+        tags = ex.context_tags(context)
+        single = self._single_item(ex, tags)
+        if single is not None and ex.arrival.pxe:
+            self._boot_item_fields(writer, single, find)
+        elif single is None and boot is not None:
+            reply.file = boot.file.encode("utf-8", "surrogateescape")[:127]
+            reply.siaddr = writer.server(boot, find, context.local if uefi else 0)
+        elif uefi:
+            reply.siaddr = context.local
+        writer.configured()
+        writer.wrapped(b"")
+        writer.pxe_identity(ex.message, ex.pxe_vendor)
+        if not uefi or (ex.arrival.pxe and single is None):
+            self._pxe_menu(ex, writer, tags, always=True)
+        if not reply.ciaddr:
+            reply.flags |= DHCP_BROADCAST
+        return self._pxe_reply(ex, reply, context, writer, "proxy")
+
+    @staticmethod
+    def _single_item(ex: Dhcp4Exchange, tags: Container[str]) -> PxeItem | None:
+        """Give the file for a UEFI client when there is only one: such a client has no use for a menu of one."""
+        if ex.arch is None or ex.arch < PXE_UEFI:
+            return None
+        files = [one for one in ex.boot_items(tags) if one.service.base]
+        return files[0] if len(files) == 1 else None
+
+    @staticmethod
+    def _boot_item_fields(writer: Dhcp4Writer, item: PxeItem, find: Callable[[str], int]) -> None:
+        """Fill the fields of the header in for a boot item."""
+        service, reply = item.service, writer.reply
+        file = service.base if "." in service.base else f"{service.base}.0"
+        reply.file = file.encode("utf-8", "surrogateescape")[:127]
+        reply.siaddr = writer.server(service, find, writer.local)
+        reply.sname = (service.server_host or ip4_format(reply.siaddr)).encode()[:63]
+
+    def _pxe_menu(
+        self, ex: Dhcp4Exchange, writer: Dhcp4Writer, tags: Container[str], always: bool, told: bool = False
+    ) -> None:
+        """Add the menu for a PXE client, or that there is none where it was `told` its file."""
+        prompts = [one for one in ex.state.config.pxe_prompt if tags_match(one.tags, tags)]
+        menu: list[bytes] | None = [suboption(6, b"\x08")] if told else []
+        if self._single_item(ex, tags) is None:
+            menu = pxe_menu(
+                ex.boot_items(tags), writer.local, lambda one: writer.server(one, ex.state.address_in_turn, 0),
+                bool(prompts),
+            )  # fmt: skip
+            if menu is None:
+                writer.problems.append("PXE menu too large")
+        writer.pxe_choices(ex.message, menu or (), prompts, always)
+
+    def _pxe_reply(
+        self, ex: Dhcp4Exchange, reply: Dhcp4Reply, context: DhcpContext | None, writer: Dhcp4Writer, text: str
+    ) -> Dhcp4Outcome | None:
+        """Log what a PXE client is told, and send it to where its question came from."""
+        self._count("pxe")
+        for problem in writer.problems:
+            ex.say(problem, LOG_WARNING)
+        ex.event("PXE", reply.yiaddr or None, text)
+        self._log_tags(ex, context)
+        delay = 0 if reply.yiaddr else self._delay(ex)
+        outcome = self._address_reply(ex, reply)
+        arrival = ex.arrival
+        if arrival.pxe:
+            outcome = Dhcp4Outcome(outcome.wire, reply.ciaddr or arrival.source, arrival.source_port)
+            if not outcome.address:
+                return None
+        outcome.delay = delay
+        return outcome
+
     # -- pieces of replies --
 
     def _count(self, name: str) -> None:
@@ -9306,12 +9665,14 @@ class Dhcp4Service:
             reply.options.append((OPT_SERVER_ID, ex.server_id(context).to_bytes(4, "big")))
         return reply
 
-    def _writer(self, ex: Dhcp4Exchange, reply: Dhcp4Reply, context: DhcpContext | None) -> Dhcp4Writer:
+    def _writer(self, ex: Dhcp4Exchange, reply: Dhcp4Reply, context: DhcpContext | None, pxe: str = "") -> Dhcp4Writer:
         asked = ex.message.options.get(OPT_PARAMETERS) if ex.message.kind else None
         wanted = None if asked is None else frozenset(asked)
-        plan = ex.state.plan(ex.all_tags, ex.context_tags(context))
+        plan = ex.state.plan(ex.all_tags, ex.context_tags(context), pxe or ("client" if ex.pxe_vendor else ""))
         local = context.local if context is not None else ex.network.local
-        return Dhcp4Writer(reply, plan, context, local, wanted, ex.terminate)
+        writer = Dhcp4Writer(reply, plan, context, local, wanted, ex.terminate)
+        writer.pxe_client = ex.boots
+        return writer
 
     def _lease_time(self, ex: Dhcp4Exchange, context: DhcpContext) -> int:
         """Give the lease's length: the dhcp-host's or the range's, a shorter one if the client asks for it."""
@@ -9350,6 +9711,11 @@ class Dhcp4Service:
         if rapid:
             writer.put(OPT_RAPID_COMMIT, b"")
         writer.boot(state.address_of, not state.config.dhcp_no_override)
+        tags = ex.context_tags(context)
+        named = writer.plan.boot is not None or OPT_FILE in writer.plan.plain
+        single = self._single_item(ex, tags) if writer.pxe_client and not named else None
+        if single is not None:
+            self._boot_item_fields(writer, single, state.address_in_turn)
         if ex.subnet:
             writer.put(OPT_SUBNET, ex.subnet.to_bytes(4, "big"))
         if length and length != LEASE_FOR_EVER:
@@ -9362,6 +9728,9 @@ class Dhcp4Service:
             writer.put(OPT_FQDN, fqdn_pack(ex.fqdn, whole))
         writer.configured()
         writer.wrapped(ex.message.options.get(OPT_VENDOR_CLASS, b""))
+        if writer.pxe_client:
+            writer.pxe_identity(ex.message, ex.pxe_vendor)
+            self._pxe_menu(ex, writer, tags, always=False, told=single is not None)
         if tags_match_any(state.config.dhcp_broadcast, ex.all_tags):
             reply.flags |= DHCP_BROADCAST
         if ex.message.kind:
@@ -9658,6 +10027,315 @@ def relay_reply(wire: bytes) -> tuple[Dhcp4Message, bytes, int]:
             out += wire[pos : pos + size]
         pos += size
     return message, bytes(out + b"\xff").ljust(DHCP4_REPLY_MIN, b"\0"), int.from_bytes(index, "big")
+
+
+# ==============================================================================
+# 59 TFTP transfers
+#
+# Which file a request means, what is negotiated, and the conversation: packets
+# in, packets out.  RFC 1350, RFC 2347, RFC 2348, RFC 2349, RFC 7440.
+#
+# Uses 10 11 12 26 30
+# ==============================================================================
+
+
+class TftpRefusal(PydnsmasqError):
+    """Why there is no (further) transfer: the code and text that the client and the log get."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+    def pack(self) -> bytes:
+        """Pack the ERROR that says so."""
+        return tftp_error_pack(self.code, self.text)
+
+
+# --- names of files ---
+
+
+def tftp_root(config: Config, interface: str) -> str:
+    """Give the directory for requests that come in on an interface, "" for none; the last line counts."""
+    roots: dict[str, str] = {root.interface: root.path for root in config.tftp_root}
+    return roots.get(interface, roots.get("", ""))
+
+
+def tftp_subdirectories(config: Config, address: str, hardware: bytes) -> list[str]:
+    """Give the directories of a client's own that may follow the root (tftp-unique-root), one within the other."""
+    out = []
+    if "ip" in config.tftp_unique_root:
+        out.append(address)
+    if "mac" in config.tftp_unique_root and hardware:
+        out.append(hardware.hex("-"))
+    return out
+
+
+def tftp_path(config: Config, root: str, name: bytes) -> str:
+    """Make the path of the file that a request names; TftpRefusal for a way out of the root.
+
+    Octets that are no UTF-8 become surrogates, as os.fsdecode() makes them.
+    """
+    name = name.replace(b"\\", b"/")
+    if config.tftp_lowercase:
+        name = name.lower()
+    text: str = name.decode("utf-8", "surrogateescape")
+    if not root:
+        return text if text[0] == "/" else f"/{text}"
+    base = root if root[-1] == "/" else f"{root}/"
+    path: str = text if text.startswith(base) else base + text.removeprefix("/")
+    if "/../" in f"{path}/":
+        raise TftpRefusal(TFTP_DENIED, f"cannot access {tftp_path_text(path)}: Permission denied")
+    return path
+
+
+def tftp_path_text(path: str) -> str:
+    """Show a path in the log and in errors."""
+    return printable_text(path.encode("utf-8", "surrogateescape"))
+
+
+# --- options ---
+
+_TFTP_NUMBER = re.compile(rb"\s*([+-]?\d{1,20})")
+
+
+def _tftp_number(text: bytes) -> int:
+    """Read a number as C's atoi does, but without overflow."""
+    match = _TFTP_NUMBER.match(text)
+    return int(match[1]) if match is not None else 0
+
+
+@record
+class TftpTerms:
+    """What a transfer was agreed on: octets in a block, blocks in a window, the client's wish for time-outs (0: none).
+
+    `accepted` are the options for the OACK.
+    """
+
+    block: int
+    window: int
+    timeout: int
+    accepted: dict[str, int]
+
+
+def tftp_terms(config: Config, request: TftpRequest, size: int, mtu: int, ipv6: bool) -> TftpTerms:
+    """Negotiate: blksize, tsize, timeout, windowsize, in this order (RFC 2348, RFC 2349, RFC 7440).
+
+    `mtu` is that of the client's interface, 0 for unknown: blocks never need fragments.
+    """
+    options = request.options
+    accepted: dict[str, int] = {}
+    terms = TftpTerms(TFTP_BLOCK, 1, 0, accepted)
+    if b"blksize" in options and not config.tftp_no_blocksize:
+        asked = _tftp_number(options[b"blksize"])
+        most = _block_max(min(mtu or 0xFFFF, config.tftp_mtu or 0xFFFF), ipv6)
+        accepted["blksize"] = terms.block = most if asked < 0 else max(1, min(asked, most))
+    if b"tsize" in options and not request.netascii:
+        accepted["tsize"] = size
+    if b"timeout" in options and 1 <= _tftp_number(options[b"timeout"]) <= 255:
+        accepted["timeout"] = terms.timeout = _tftp_number(options[b"timeout"])
+    if b"windowsize" in options and not request.netascii and _tftp_number(options[b"windowsize"]) > 0:
+        accepted["windowsize"] = terms.window = min(_tftp_number(options[b"windowsize"]), TFTP_WINDOW_MAX)
+    return terms
+
+
+def _block_max(mtu: int, ipv6: bool) -> int:
+    return max(min(mtu - (52 if ipv6 else 32), TFTP_BLOCK_MAX), TFTP_BLOCK_MIN)
+
+
+# --- the conversation ---
+
+if TYPE_CHECKING:
+
+    class TftpSource(Protocol):
+        """A file that is being sent."""
+
+        def read(self, offset: int, size: int) -> bytes:
+            """Give octets; fewer only at the end.  TftpRefusal when the file is not what it was."""
+
+        def check(self) -> None:
+            """Raise TftpRefusal when the file is not what it was."""
+
+
+class NetasciiSource:
+    """A source as netascii, read from its beginning to its end; what was left behind is not kept."""
+
+    def __init__(self, source: TftpSource) -> None:
+        self._source = source
+        self.check = source.check
+        self._raw = 0  # octets of the file that were taken
+        self._start = 0  # where the text that is kept begins
+        self._text = b""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Give octets of the text, at an offset that never goes back behind the last one."""
+        self._text = self._text[offset - self._start :]
+        self._start = offset
+        while len(self._text) < size:
+            piece = self._source.read(self._raw, TFTP_CHUNK)
+            if not piece:
+                break
+            self._raw += len(piece)
+            self._text += netascii_encode(piece)
+        return self._text[:size]
+
+
+class TftpTransfer:
+    """One file on its way to one client, in windows of one or more blocks.
+
+    Blocks count from 1 without wrapping; block 0 is the OACK.  The methods return
+    the datagrams to send; all of a window but the last have the same size.
+    `outcome` is "" until the transfer is "sent", has "failed", or the client was
+    only "asking" for the size; `line` is what the log should say besides.
+    `progress` is when the client last acknowledged anything.  `due` is when on_timer wants to be called.
+    """
+
+    __slots__ = (
+        "outcome", "line", "due", "terms", "_source", "_oack", "_block", "_window", "_acked", "_sent", "_last",
+        "_chunk", "_chunk_at", "_chunk_size", "_sent_at", "progress", "_looked", "_sample_at", "_trip", "_spread",
+        "_repeats", "_wait",
+    )  # fmt: skip
+
+    def __init__(self, source: TftpSource, terms: TftpTerms) -> None:
+        self.outcome = self.line = ""
+        self.terms = terms
+        self._source = source
+        self._oack = tftp_oack_pack(terms.accepted) if terms.accepted else b""
+        self._block, self._window = terms.block, terms.window
+        self._acked = self._sent = -1 if self._oack else 0
+        self._last = sys.maxsize  # the number of the last block, once it was read
+        self._chunk, self._chunk_at = b"", -1
+        once = self._block * self._window  # whole windows are read ahead where they are small
+        self._chunk_size = once * (TFTP_CHUNK // once) if once <= TFTP_CHUNK else max(
+            self._block, TFTP_CHUNK // self._block * self._block
+        )  # fmt: skip
+        self.due = self._sent_at = self.progress = self._looked = self._sample_at = 0.0
+        self._trip = self._spread = 0.0  # smoothed round trip and its deviation, in seconds (RFC 6298)
+        self._repeats = 0  # retransmissions since the last progress
+        self._wait = 0.0  # seconds until the next one
+        self._repeated(0)
+
+    def start(self, now: float) -> Sequence[bytes]:
+        """Begin: the OACK or the first block.  Also for a request that comes again before it was answered."""
+        self.progress = self.progress or now
+        self._sent = self._acked
+        return self._send(now)
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether the client has acknowledged anything."""
+        return self._acked > (-1 if self._oack else 0)
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether everything was sent; perhaps the last acknowledgement is missing."""
+        return self._sent == self._last
+
+    def on_packet(self, data: bytes, now: float) -> Sequence[bytes]:
+        """Take a packet of the client's.
+
+        Only what is new moves the transfer on: an acknowledgement that comes twice
+        is not answered twice (RFC 1123 s.4.2.3.1).
+        """
+        if data[:2] != b"\0\4" or len(data) < 4:
+            return self._on_error(data) if data[:2] == b"\0\5" and len(data) >= 4 else ()
+        step = ((data[2] << 8 | data[3]) - self._acked) & 0xFFFF
+        if not 0 < step <= self._sent - self._acked:
+            return self._on_gap(now) if not step and self._window > 1 and self.begun else ()
+        if self._repeats:
+            self._repeated(0)
+        elif now >= self._sample_at:
+            self._sample(now)
+        self._acked += step
+        self.progress = now
+        if self._acked == self._last:
+            self.outcome = "sent"
+            return ()
+        self._sent = self._acked  # in the middle of a window: what follows was lost (RFC 7440 s.4)
+        return self._send(now)
+
+    def _on_error(self, data: bytes) -> Sequence[bytes]:
+        code, text = tftp_error_unpack(data)
+        self.line = f"error {code} {printable_text(text)} received"
+        # No harm when it has everything but has not said so; firmware breaks off when it knows the size.
+        self.outcome = "sent" if self.complete else "asking" if self._sent == 0 else "failed"
+        return ()
+
+    def _on_gap(self, now: float) -> Sequence[bytes]:
+        """Begin the window again: its first block was lost.  Once: many packets may say so."""
+        if now - self._sent_at < (self._trip / 2 or TFTP_RESEND_MIN):
+            return ()
+        self._sent = self._acked
+        self._repeated(self._repeats + 1)
+        return self._send(now)
+
+    def on_refused(self, now: float) -> None:
+        """Hear that nobody is at the client's port: the end, unless something came from there just now."""
+        if not self.begun or now - self.progress >= TFTP_AGAIN:
+            self.outcome = "sent" if self.begun and self.complete else "failed"
+
+    def on_timer(self, now: float) -> Sequence[bytes]:
+        """Send again what was not acknowledged in time, ever more slowly; give up at last."""
+        if now - self.progress >= TFTP_PATIENCE:
+            self.outcome = "sent" if self.complete else "failed"
+            return ()
+        if now < self.due:
+            return ()
+        self._repeated(self._repeats + 1)
+        self._sent = self._acked
+        return self._send(now)
+
+    def _sample(self, now: float) -> None:
+        """Learn the round trip, now and then (RFC 6298 s.2; Karn: not from what was sent twice)."""
+        trip = now - self._sent_at
+        if self._trip:
+            self._spread += (abs(self._trip - trip) - self._spread) / 4
+            self._trip += (trip - self._trip) / 8
+        else:
+            self._trip, self._spread = trip, trip / 2
+        self._sample_at = now + TFTP_SAMPLE
+        self._repeated(0)
+
+    def _repeated(self, times: int) -> None:
+        """Choose how long to wait for an answer to what was sent once or, with `times`, again."""
+        self._repeats = times
+        asked = self.terms.timeout
+        once = max(self._trip + 4 * self._spread, TFTP_RESEND_MIN) if self._trip else asked or TFTP_RESEND_START
+        self._wait = min(once * (1 << min(times, 10)), asked or TFTP_RESEND_MAX, TFTP_PATIENCE / 2)
+
+    def _send(self, now: float) -> Sequence[bytes]:
+        """Give the blocks that the window has room for."""
+        self._sent_at = now
+        self.due = now + self._wait
+        if self._acked < 0:
+            self._sent = 0
+            return (self._oack,)
+        try:
+            if now - self._looked > TFTP_LOOK:
+                self._looked = now
+                self._source.check()
+            if self._window == 1:
+                return (self._read(self._acked + 1),)
+            out = []
+            while self._sent < min(self._acked + self._window, self._last):
+                out.append(self._read(self._sent + 1))
+            return out
+        except TftpRefusal as refusal:
+            self.outcome, self.line = "failed", refusal.text
+            return (refusal.pack(),)
+
+    def _read(self, number: int) -> bytes:
+        """Make a block; a short one is the last."""
+        at, size = (number - 1) * self._block - self._chunk_at, self._block
+        data = self._chunk[at : at + size] if at >= 0 else b""
+        if len(data) < size and (at < 0 or len(self._chunk) == self._chunk_size or self._chunk_at < 0):
+            self._chunk_at = (number - 1) * size
+            self._chunk = self._source.read(self._chunk_at, self._chunk_size)
+            data = self._chunk[:size]
+        if len(data) < size:
+            self._last = number
+        self._sent = number
+        return tftp_words(TFTP_DATA, number & 0xFFFF) + data
 
 
 # ==============================================================================
@@ -12087,6 +12765,7 @@ class Dhcp4Delivery:
     interface: str
     index: int
     source: int  # our address there
+    pxe: bool = False  # from port 4011
 
 
 def udp_frame(payload: bytes, source: tuple[int, int], target: tuple[int, int]) -> bytes:
@@ -12112,6 +12791,7 @@ class Dhcp4Sender:
 
     def __init__(self, sock: socket.socket, server_port: int, log: Log) -> None:
         self.sock = sock
+        self.pxe_sock = sock  # on port 4011, where there is one
         self._port = server_port
         self._log = log
         try:
@@ -12123,18 +12803,18 @@ class Dhcp4Sender:
 
     def send(self, delivery: Dhcp4Delivery) -> None:
         """Send a reply; what goes wrong is logged."""
-        outcome = delivery.outcome
+        outcome, sock = delivery.outcome, self.pxe_sock if delivery.pxe else self.sock
         try:
             if outcome.hardware and self._unicast(delivery):
                 return
             routed = bool(outcome.address and not outcome.hardware)
             if routed and not outcome.source:
-                self.sock.sendto(outcome.wire, (ip4_format(outcome.address), outcome.port))
+                sock.sendto(outcome.wire, (ip4_format(outcome.address), outcome.port))
                 return
             index, target = (0, ip4_format(outcome.address)) if routed else (delivery.index, "255.255.255.255")
             info = struct.pack("=iI4x", index, socket.htonl(outcome.source or delivery.source))
             control = [(socket.IPPROTO_IP, IP_PKTINFO, info)]
-            self.sock.sendmsg([outcome.wire], control, 0, (target, outcome.port))
+            sock.sendmsg([outcome.wire], control, 0, (target, outcome.port))
         except OSError as error:
             where = ip4_format(outcome.address) if outcome.address else f"255.255.255.255 on {delivery.interface}"
             self._log.complain(
@@ -12242,7 +12922,8 @@ class Dhcp4Server(socketserver.UDPServer):
         super().__init__(("0.0.0.0", port), socketserver.DatagramRequestHandler)
         self.bind: Callable[[socket.socket, tuple[str, int]], None] = lambda sock, target: sock.bind(target)
         self._port = port
-        self._own: dict[bytes, socket.socket] = {}  # by address of ours
+        self._own: dict[tuple[bytes, int], socket.socket] = {}  # by address of ours and port
+        self._pxe: socket.socket | None = None  # port 4011, where boot menus are asked for
         self._poll = select.poll()
         self.sender = Dhcp4Sender(self.socket, port, log)
         self._follow_addresses()
@@ -12290,8 +12971,14 @@ class Dhcp4Server(socketserver.UDPServer):
         self.sender.sock = sock
         self._bound_index = self._index_of(self.bound_to)
         self._poll.register(sock.fileno(), select.POLLIN)
-        self._poll.unregister(old.fileno())
-        old.close()
+        self._drop(old)
+        if self._pxe is not None:
+            self._drop(self._pxe)
+            self._pxe = None
+
+    def _drop(self, sock: socket.socket) -> None:
+        self._poll.unregister(sock.fileno())
+        sock.close()
 
     @staticmethod
     def _index_of(interface: str) -> int:
@@ -12313,25 +13000,36 @@ class Dhcp4Server(socketserver.UDPServer):
         state, wanted = self.service.state, set()
         if self.bound_to and self._index_of(self.bound_to) not in (0, self._bound_index):
             self._bind_again()
+        if self._pxe is None and state.pxe:
+            self._pxe = self._open(b"\0\0\0\0", PXE_PORT)
+        self.sender.pxe_sock = self._pxe or self.socket
         if self._bind_one and not self.bound_to:
+            ports = (self._port, PXE_PORT) if state.pxe else (self._port,)
             served = [at for at in state.interfaces if len(at.address) == 4 and not at.loopback]
-            wanted = {at.address for at in served if dhcp_admits(state.config, state.interfaces, at.interface)}
-        for address in self._own.keys() - wanted:
-            sock = self._own.pop(address)
-            self._poll.unregister(sock.fileno())
+            admitted = {at.address for at in served if dhcp_admits(state.config, state.interfaces, at.interface)}
+            wanted = set(itertools.product(admitted, ports))
+        for key in self._own.keys() - wanted:
+            self._drop(self._own.pop(key))
+        for key in wanted - self._own.keys():
+            own = self._open(*key)
+            if own is not None:
+                self._own[key] = own
+
+    def _open(self, address: bytes, port: int) -> socket.socket | None:
+        """Open one more socket; None, with word in the log, when that fails."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        try:
+            self._prepare(sock)
+            if self.bound_to:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.bound_to.encode())
+            self.bind(sock, (address_format(address), port))
+        except OSError as error:
             sock.close()
-        for address in wanted - self._own.keys():
-            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            try:
-                self._prepare(sock)
-                self.bind(sock, (address_format(address), self._port))
-            except OSError as error:
-                sock.close()
-                text = f"no socket of its own for DHCP to {address_format(address)}: {error_text(error)}"
-                self._log.complain(("dhcp bind", address), text, tag=TAG_DHCP)
-                continue
-            self._own[address] = sock
-            self._poll.register(sock.fileno(), select.POLLIN)
+            text = f"no socket for DHCP to {address_format(address)} port {port}: {error_text(error)}"
+            self._log.complain(("dhcp bind", address, port), text, tag=TAG_DHCP)
+            return None
+        self._poll.register(sock.fileno(), select.POLLIN)
+        return sock
 
     def run_soon(self, job: Callable[[], None]) -> None:
         """Have `job` run in this thread."""
@@ -12359,12 +13057,17 @@ class Dhcp4Server(socketserver.UDPServer):
                 if self.pinger is not None and self.pinger.sock.fileno() in ready:
                     for address in self.pinger.answers():
                         self._ping_done(address, True)
-                for sock in (self.socket, *self._own.values()):
+                for sock, port in self._sockets():
                     if sock.fileno() in ready:
-                        self._receive(sock)
+                        self._receive(sock, port == PXE_PORT)
                 self._run_timers()
             except Exception as error:  # nothing that a client sends may end this thread
                 self._log.failure("dhcp", error)
+
+    def _sockets(self) -> list[tuple[socket.socket, int]]:
+        """Give the sockets with their ports."""
+        menus = [(self._pxe, PXE_PORT)] if self._pxe is not None else []
+        return [(self.socket, self._port), *menus, *((sock, port) for (_, port), sock in self._own.items())]
 
     def _run_jobs(self) -> None:
         while self._jobs:
@@ -12380,7 +13083,7 @@ class Dhcp4Server(socketserver.UDPServer):
             due = min(due, self._timers[0][0])
         return max((due - time.monotonic()) * 1000, 0) + 1
 
-    def _receive(self, sock: socket.socket) -> None:
+    def _receive(self, sock: socket.socket, pxe: bool) -> None:
         """Take what waits in a socket, at most so many messages that timers are not late."""
         for _ in range(64):
             try:
@@ -12393,7 +13096,7 @@ class Dhcp4Server(socketserver.UDPServer):
                 )
                 return
             try:
-                self._message(data, control[0][2], peer)
+                self._message(data, control[0][2], peer, pxe)
             except WireError:
                 continue  # no BOOTP message
             if self._courtesy.due(time.monotonic(), self.dns_seconds):
@@ -12427,12 +13130,13 @@ class Dhcp4Server(socketserver.UDPServer):
         except OSError:
             return ""
 
-    def _message(self, data: bytes, info: bytes, peer: tuple[str, int]) -> None:
+    def _message(self, data: bytes, info: bytes, peer: tuple[str, int], pxe: bool = False) -> None:
         arrival = self._arrival(info, peer)
         if arrival is None:
             return
+        arrival.pxe = pxe
         message = dhcp4_unpack(data)
-        if self.service.state.config.dhcp_relay and self._relay(data, message, arrival):
+        if not pxe and self.service.state.config.dhcp_relay and self._relay(data, message, arrival):
             return
         if self.service.state.ranges and message.op == BOOT_REQUEST:
             self._judge(message, arrival)
@@ -12454,7 +13158,8 @@ class Dhcp4Server(socketserver.UDPServer):
             if changed and self.writer is not None:
                 self.writer.poke()
             return
-        delivery = Dhcp4Delivery(outcome, arrival.device, arrival.index, outcome.source or arrival.local)
+        source = outcome.source or arrival.local
+        delivery = Dhcp4Delivery(outcome, arrival.device, arrival.index, source, arrival.pxe)
         if changed and self.writer is not None:
             self.writer.put(delivery)
         elif outcome.delay:
@@ -12914,12 +13619,758 @@ def _bind_remedy(config: Config, error: OSError) -> str:
 
 
 # ==============================================================================
-# 68 Daemon
+# 66 TFTP server
 #
-# From a configuration to a running service: building the state, binding,
-# daemonising, watching files and interfaces, signals, reload, statistics.
+# Port 69, a port for each transfer, and the files.
 #
-# Uses 10 11 12 13 15 20 21 30 31 33 40 41 42 51 54 56 60 61 62 63 65
+# Uses 10 11 12 13 21 26 30 40 59 60 62 63
+# ==============================================================================
+
+TAG_TFTP = "tftp"  # of the log
+_UDP_SEGMENT = 103  # of level IPPROTO_UDP; socket.UDP_SEGMENT is not there in any Python that counts
+_SIOCGIFMTU = 0x8921
+_OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_MSG_DONTWAIT = int(socket.MSG_DONTWAIT)  # a plain number, as _MSG_TRUNC in 62
+
+
+# --- files ---
+
+
+class TftpFile:
+    """An open file that is sent to one or more clients; `sign` is what it looked like when it was opened."""
+
+    def __init__(self, fd: int, status: os.stat_result, shown: str) -> None:
+        self.fd = fd
+        self.sign = _file_sign(status)
+        self.size = status.st_size
+        self.users = 0
+        self._shown = shown
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Give octets; TftpRefusal when the file is not what it was."""
+        self.check()
+        try:
+            return os.pread(self.fd, size, offset)
+        except OSError as error:
+            raise TftpRefusal(TFTP_UNDEFINED, f"cannot read {self._shown}: {error_text(error)}") from None
+
+    def check(self) -> None:
+        """Raise TftpRefusal when the file was changed, cut or removed: what is sent would be half of each."""
+        status = os.fstat(self.fd)
+        if _file_sign(status) != self.sign:
+            raise TftpRefusal(TFTP_UNDEFINED, f"cannot read {self._shown}: the file has changed")
+        if not status.st_nlink:
+            raise TftpRefusal(TFTP_UNDEFINED, f"cannot read {self._shown}: the file was removed")
+
+
+def _file_sign(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class TftpFiles:
+    """The files that are being sent, one descriptor for each however many clients want it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[tuple[int, int, int, int], TftpFile] = {}
+
+    def open(self, path: str, root: str, secure: bool, client: str) -> TftpFile:
+        """Open what a client asked for; TftpRefusal.  With `secure` symbolic links do not lead out of `root`."""
+        shown = tftp_path_text(path)
+        try:
+            fd = open_beneath(root, path) if secure and root else os.open(path, _OPEN_FILE)
+        except (FileNotFoundError, ValueError):  # a name with NUL
+            raise TftpRefusal(TFTP_NOT_FOUND, f"file {shown} not found for {client}") from None
+        except PermissionError as error:
+            raise TftpRefusal(TFTP_DENIED, f"cannot access {shown}: {error_text(error)}") from None
+        except OSError as error:
+            raise TftpRefusal(TFTP_UNDEFINED, f"cannot read {shown}: {error_text(error)}") from None
+        try:
+            return self._take(fd, shown, secure)
+        except TftpRefusal:
+            os.close(fd)
+            raise
+
+    def _take(self, fd: int, shown: str, secure: bool) -> TftpFile:
+        """Judge the file behind a descriptor: nobody can exchange it any more."""
+        status, uid = os.fstat(fd), os.geteuid()
+        if not status.st_mode & stat.S_IROTH if not uid else secure and status.st_uid != uid:
+            raise TftpRefusal(TFTP_DENIED, f"cannot access {shown}: {os.strerror(errno.EACCES)}")
+        if stat.S_ISDIR(status.st_mode):
+            raise TftpRefusal(TFTP_UNDEFINED, f"cannot read {shown}: {os.strerror(errno.EISDIR)}")
+        if not stat.S_ISREG(status.st_mode):
+            raise TftpRefusal(TFTP_UNDEFINED, f"cannot read {shown}: it is no file")
+        with self._lock:
+            file = self._open.get(_file_sign(status))
+            if file is None:
+                file = TftpFile(fd, status, shown)
+                self._open[file.sign] = file
+            else:
+                os.close(fd)
+            file.users += 1
+        return file
+
+    def release(self, file: TftpFile) -> None:
+        """Let go of a file; the last one closes it."""
+        with self._lock:
+            file.users -= 1
+            if not file.users:
+                del self._open[file.sign]
+                os.close(file.fd)
+
+
+def open_beneath(root: str, path: str) -> int:
+    """Open what is below a directory, one component after the other, so that no link and no race leads out of it.
+
+    OSError, PermissionError for a way out.  Needs neither /proc nor openat2().
+    """
+    base = os.path.realpath(root)
+    rest = path[len(root) :].split("/")[::-1]
+    stack = [os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
+    links = 0
+    try:
+        while rest:
+            part = rest.pop()
+            if part == "..":
+                if len(stack) == 1:
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                os.close(stack.pop())
+            if part in ("", ".", ".."):
+                continue
+            fd = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=stack[-1])
+            stack.append(fd)
+            mode = os.fstat(fd).st_mode
+            if stat.S_ISLNK(mode):
+                target = os.readlink("", dir_fd=fd)
+                os.close(stack.pop())
+                links += 1
+                if links > TFTP_LINKS_MAX:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                if target[0] == "/":
+                    if not f"{target}/".startswith(f"{base}/"):
+                        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                    target = target[len(base) :]
+                    while len(stack) > 1:
+                        os.close(stack.pop())
+                rest += target.split("/")[::-1]
+            elif not rest and not stat.S_ISDIR(mode):
+                return os.open(part, _OPEN_FILE | os.O_NOFOLLOW, dir_fd=stack[-2])
+        return os.open(".", _OPEN_FILE, dir_fd=stack[-1])
+    finally:
+        for fd in stack:
+            os.close(fd)
+
+
+# --- the network ---
+
+
+class TftpListener(socketserver.UDPServer):
+    """A socket on port 69."""
+
+    allow_reuse_address = False
+
+    def __init__(self, listener: Listener, bind: Callable[[socket.socket, tuple[Any, ...]], None]) -> None:
+        self.address_family = listener.family
+        self.listener = listener
+        self._bind = bind
+        super().__init__(listener.target, socketserver.DatagramRequestHandler)
+
+    def server_bind(self) -> None:
+        """Bind, and ask for packet info."""
+        sock = self.socket
+        if self.address_family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        self._bind(sock, self.listener.target)
+        self.server_address = self.listener.target
+
+
+@record
+class TftpClient:
+    """Who sent a request, and how it came: packet info, interface, our address there with its scope for bind()."""
+
+    peer: tuple[Any, ...]
+    info: bytes
+    address: str
+    local: tuple[Any, ...]  # with port 0
+    interface: str
+    listener: TftpListener
+    control: list[tuple[int, int, bytes]]  # that makes replies leave from this address
+
+
+def _datagrams_send(send: Callable[..., int], packets: Sequence[bytes], more: tuple[Any, ...]) -> bool:
+    """Send the blocks of a window in few calls, the kernel cuts them apart (udp(7), UDP_SEGMENT); False: it cannot.
+
+    A third more throughput on a wire, and half the CPU time.
+    """
+    size = len(packets[0])
+    several = max(1, min(64, 65_000 // size))
+    control, flags, *where = more
+    try:
+        for at in range(0, len(packets), several):
+            segment = (socket.IPPROTO_UDP, _UDP_SEGMENT, struct.pack("=H", size))
+            send(packets[at : at + several], [*control, segment], flags, *where)
+    except OSError as error:  # anything else: what is lost comes again
+        return error.errno not in (errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOPROTOOPT)
+    return True
+
+
+class TftpPort:
+    """A port of a transfer's own, connected to the client; a second socket on it takes what strangers send."""
+
+    __slots__ = ("sock", "strangers", "receive", "_send", "_whole")
+
+    def __init__(self, client: TftpClient, ports: tuple[int, int] | None) -> None:
+        """Bind; OSError when no port of the range is free."""
+        family = client.listener.address_family
+        self.sock = sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self.strangers = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self.receive, self._send = sock.recv, sock.send
+        self._whole = True  # windows go to the kernel in one piece
+        try:
+            _bind_in_range(sock, client.local, ports)
+            for one in (sock, self.strangers):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.strangers.bind(sock.getsockname())
+            sock.connect(client.peer)
+            # The thread waits in this socket when there is no other transfer.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, int(TFTP_STAY * 1e6)))
+        except OSError:
+            self.close()
+            raise
+
+    def send(self, packets: Sequence[bytes]) -> None:
+        """Send datagrams; what cannot be sent counts as lost."""
+        if len(packets) > 1 and self._whole:
+            self._whole = _datagrams_send(self.sock.sendmsg, packets, ([], _MSG_DONTWAIT))
+            if self._whole:
+                return
+        try:
+            for packet in packets:
+                self._send(packet, _MSG_DONTWAIT)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Close both sockets."""
+        self.sock.close()
+        self.strangers.close()
+
+
+def _bind_in_range(sock: socket.socket, local: tuple[Any, ...], ports: tuple[int, int] | None) -> None:
+    if ports is None:
+        sock.bind(local)
+        return
+    for port in range(ports[0], ports[1] + 1):
+        try:
+            sock.bind((local[0], port, *local[2:]))
+            return
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+class TftpSharedPort:
+    """Port 69 as the port of a transfer (tftp-single-port)."""
+
+    __slots__ = ("_client",)
+    receive: Any = None  # packets come by the listener
+
+    def __init__(self, client: TftpClient) -> None:
+        self._client = client
+
+    def send(self, packets: Sequence[bytes]) -> None:
+        """Send datagrams; what cannot be sent counts as lost."""
+        send, control, peer = self._client.listener.socket.sendmsg, self._client.control, self._client.peer
+        if len(packets) > 1 and _datagrams_send(send, packets, (control, _MSG_DONTWAIT, peer)):
+            return
+        try:
+            for packet in packets:
+                send([packet], control, _MSG_DONTWAIT, peer)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """The port stays."""
+
+
+class TftpRun:
+    """A transfer as it runs: its conversation, its port, its file.  Only its worker's thread touches it."""
+
+    __slots__ = (
+        "client", "transfer", "port", "file", "path", "request", "worker", "ended", "receive", "send", "on_packet",
+    )  # fmt: skip
+
+    def __init__(
+        self, client: TftpClient, transfer: TftpTransfer, port: TftpPort | TftpSharedPort, file: TftpFile,
+        path: str, request: bytes, worker: TftpWorker,
+    ) -> None:  # fmt: skip
+        self.client = client
+        self.transfer = transfer
+        self.port = port
+        self.file = file
+        self.path = path
+        self.request = request
+        self.worker = worker
+        self.ended = False
+        # What is called for each packet, at hand: a tenth of the time that Python needs for a block.
+        self.receive, self.send, self.on_packet = port.receive, port.send, transfer.on_packet
+
+
+class TftpWorker:
+    """A thread for some of the transfers: it waits for all of their sockets at once.
+
+    Two of them send a fifth more than one where there are two processors: most of
+    the time goes into the system's calls, which do not hold the other up.
+    """
+
+    def __init__(self, finish: Callable[[TftpRun], None], log: Log) -> None:
+        self.runs: dict[TftpRun, None] = {}
+        self._finish = finish
+        self._log = log
+        self._poll = select.epoll()
+        self._handlers: dict[int, Callable[[], None]] = {}  # by descriptor
+        self._next = float("inf")  # when a transfer wants to send again
+        self._jobs: collections.deque[Callable[[], None]] = collections.deque()
+        self._ident: int | None = None  # of the thread, once it runs
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.watch(self._wake, self._run_jobs)
+
+    def start(self) -> None:
+        """Start the thread."""
+        threading.Thread(target=self.serve, name="tftp", daemon=True).start()
+
+    def watch(self, fd: int, handler: Callable[[], None]) -> None:
+        """Have `handler` called whenever there is something to read."""
+        self._handlers[fd] = handler
+        self._poll.register(fd, select.EPOLLIN)
+
+    def heed(self, fd: int, wanted: bool) -> None:
+        """Let a descriptor wait, or wait for it again."""
+        self._poll.modify(fd, select.EPOLLIN if wanted else 0)
+
+    def forget(self, fd: int) -> None:
+        """Let go of a descriptor that is about to be closed."""
+        self._handlers.pop(fd, None)
+        self._poll.unregister(fd)
+
+    def do(self, job: Callable[[], None]) -> None:
+        """Have `job` run in this thread: at once when this is it, or it does not run yet."""
+        if self._ident in (None, threading.get_ident()):
+            job()
+        else:
+            self.soon(job)
+
+    def soon(self, job: Callable[[], None]) -> None:
+        """Have `job` run in this thread."""
+        self._jobs.append(job)
+        os.eventfd_write(self._wake, 1)
+
+    @property
+    def flooded(self) -> bool:
+        """Tell whether more jobs wait than a worker should have."""
+        return len(self._jobs) > TFTP_JOBS_MAX
+
+    def _run_jobs(self) -> None:
+        os.eventfd_read(self._wake)
+        for _ in range(len(self._jobs)):
+            try:
+                self._jobs.popleft()()
+            except Exception as error:  # the next one has nothing to do with it
+                self._log.failure("tftp", error)
+
+    def take(self, run: TftpRun) -> None:
+        """Begin with a transfer."""
+        self.runs[run] = None
+        if isinstance(run.port, TftpPort):
+            self.watch(run.port.sock.fileno(), functools.partial(self.attend, run))
+            self.watch(run.port.strangers.fileno(), functools.partial(self._stranger, run.port.strangers))
+        self.go_on(run, run.transfer.start(time.monotonic()))
+
+    def drop(self, run: TftpRun) -> None:
+        """Be done with a transfer."""
+        del self.runs[run]
+        if isinstance(run.port, TftpPort):
+            self.forget(run.port.sock.fileno())
+            self.forget(run.port.strangers.fileno())
+        run.port.close()
+
+    def go_on(self, run: TftpRun, packets: Sequence[bytes]) -> None:
+        """Send what a transfer wants to send; end it when it is over."""
+        if packets:
+            run.send(packets)
+        if run.transfer.outcome:
+            self._finish(run)
+        elif run.transfer.due < self._next:
+            self._next = run.transfer.due
+
+    def serve(self, goes_on: Callable[[], bool] = lambda: True) -> None:
+        """Serve, for ever unless `goes_on` says otherwise: the body of the thread."""
+        self._ident = threading.get_ident()
+        while goes_on():
+            try:
+                self._turn()
+            except Exception as error:  # nothing that a client sends may end this thread
+                self._log.failure("tftp", error)
+
+    def _turn(self) -> None:
+        for fd, _ in self._poll.poll(max(self._next - time.monotonic(), 0) if self.runs else None):
+            handler = self._handlers.get(fd)
+            if handler is not None:
+                handler()
+        if self.runs and time.monotonic() >= self._next:
+            self._timers()
+
+    def attend(self, run: TftpRun) -> None:
+        """Take a packet of a transfer.  If that is the only one, stay for its next packets: it saves a call for each.
+
+        Of the time that a block takes on a fast wire the saved call is a tenth.
+        """
+        transfer, flags, until = run.transfer, _MSG_DONTWAIT, 0.0
+        while True:
+            try:
+                data = run.receive(TFTP_PACKET_MAX, flags)
+            except ConnectionRefusedError:
+                transfer.on_refused(time.monotonic())
+                self.go_on(run, ())
+                return
+            except OSError:  # nothing (more)
+                break
+            now = time.monotonic()
+            packets = run.on_packet(data, now)
+            if packets:
+                run.send(packets)
+            if transfer.outcome:
+                self._finish(run)
+                return
+            if len(self.runs) > 1 or self._jobs or now >= (until := until or now + TFTP_TURN):
+                break
+            flags = 0
+        if transfer.due < self._next:
+            self._next = transfer.due
+
+    def _timers(self) -> None:
+        """Let the transfers send again what was lost."""
+        now = time.monotonic()
+        for run in list(self.runs):
+            self.go_on(run, run.transfer.on_timer(now))
+        self._next = min((run.transfer.due for run in self.runs), default=float("inf"))
+
+    def _stranger(self, sock: socket.socket) -> None:
+        """Answer who has nothing to do with the transfer on this port (RFC 1350 s.4)."""
+        try:
+            data, peer = sock.recvfrom(TFTP_PACKET_MAX, _MSG_DONTWAIT)
+            if data[:2] == b"\0\5":  # as above: no answer
+                return
+            text = f"ignoring packet from {peer[0]} (TID mismatch)"
+            self._log.complain(("tftp stranger", peer[0]), text, tag=TAG_TFTP)
+            sock.sendto(tftp_error_pack(TFTP_UNKNOWN_ID, text), _MSG_DONTWAIT, peer)
+        except OSError:
+            return
+
+
+class TftpServer:
+    """All of TFTP: requests, the workers that carry them out, and what these have in common.
+
+    A reload swaps `config` and `interfaces`; each request reads them once.
+    """
+
+    def __init__(
+        self, config: Config, interfaces: Sequence[InterfaceAddress], log: Log,
+        bind: Callable[[socket.socket, tuple[Any, ...]], None],
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.interfaces = interfaces
+        self.script: ScriptHelper | None = None
+        self.hardware_of: Callable[[bytes], bytes] = neighbour_mac  # by address (packed)
+        self._log = log
+        self._bind = bind
+        self._files = TftpFiles()
+        self._lock = threading.Lock()  # of the two that follow
+        self._by_peer: dict[tuple[tuple[Any, ...], bytes], TftpRun] = {}  # by client and packet info
+        self._full = False  # tftp-max is reached: requests wait in the kernel
+        self._workers = [TftpWorker(self._finish, log) for _ in range(min(TFTP_WORKERS, os.cpu_count() or 1))]
+        self._listeners: dict[int, TftpListener] = {}  # by descriptor; the first worker reads them
+
+    # -- listening --
+
+    def use(self, config: Config, interfaces: Sequence[InterfaceAddress]) -> None:
+        """Take a new configuration, or new interfaces; transfers go on."""
+        self.config, self.interfaces = config, interfaces
+        self._workers[0].do(functools.partial(self.listen, fatal=False))
+
+    def listen(self, fatal: bool) -> None:
+        """Open what is missing of the listeners, close what is no longer wanted; StartError when `fatal`."""
+        wanted = {one.key: one for one in tftp_listeners(self.config, self.interfaces)}
+        present = {one.listener.key: fd for fd, one in self._listeners.items()}
+        for key in present.keys() - wanted.keys():
+            self._workers[0].forget(present[key])
+            self._listeners.pop(present[key]).server_close()
+        for key in wanted.keys() - present.keys():
+            try:
+                server = TftpListener(wanted[key], self._bind)
+            except OSError as error:
+                self._listen_failed(wanted[key], error, fatal)
+                continue
+            self._listeners[server.fileno()] = server
+            self._workers[0].watch(server.fileno(), functools.partial(self._requests, server))
+        with self._lock:
+            self._full = len(self._by_peer) >= self._most()
+        self._heed_listeners()
+
+    def _listen_failed(self, listener: Listener, error: OSError, fatal: bool) -> None:
+        if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL) and ":" in listener.address:
+            return  # no IPv6 here
+        text = f"failed to create listening socket for {listener.address} port {TFTP_PORT}: {error_text(error)}"
+        if error.errno == errno.EADDRINUSE and (holder := port_holder(TFTP_PORT, False)):
+            text += f"; UDP port {TFTP_PORT} is {holder}"
+        if error.errno in (errno.EACCES, errno.EPERM):
+            text += f"; UDP port {TFTP_PORT} is for root only, start as root"
+        if fatal and error.errno != errno.EADDRNOTAVAIL:
+            raise StartError(EXIT_NETWORK, text)
+        self._log.complain(("listen", listener.key), text, tag=TAG_TFTP)
+
+    def announce(self) -> None:
+        """Say at start what is served, and which directories cannot be used (tftp-no-fail)."""
+        config, log = self.config, self._log
+        root = tftp_root(config, "")
+        secure = "secure mode" if config.tftp_secure else ""
+        single = "single port mode" if config.tftp_single_port else ""
+        log.info(f"TFTP {f'root is {root}' if root else 'enabled'} {secure} {single}", TAG_TFTP)
+        for one, _ in tftp_roots_missing(config):
+            log.warning(f"warning: {'TFTP directory ' if one.interface else ''}{one.path} inaccessible", TAG_TFTP)
+        if self._most() < config.tftp_max:
+            log.warning(f"restricting maximum simultaneous TFTP transfers to {self._most()}", TAG_TFTP)
+
+    def _most(self) -> int:
+        """Give the greatest number of transfers at once: tftp-max, as far as ports and descriptors go."""
+        config = self.config
+        most: int = config.tftp_max
+        if not config.tftp_single_port:
+            most = min(most, max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8))
+            if config.tftp_port_range is not None:
+                most = min(most, config.tftp_port_range[1] - config.tftp_port_range[0] + 1)
+        return max(most, 1)
+
+    def start(self) -> None:
+        """Start the threads."""
+        for worker in self._workers:
+            worker.start()
+
+    # -- requests --
+
+    def _requests(self, listener: TftpListener) -> None:
+        """Take what waits on port 69, at most so much that transfers are not kept waiting."""
+        for _ in range(TFTP_REQUESTS):
+            if self._full and not self.config.tftp_single_port:
+                return
+            try:
+                data, control, _, peer = listener.socket.recvmsg(TFTP_REQUEST_MAX, 64, _MSG_DONTWAIT)
+            except OSError:
+                return
+            info = control[0][2]
+            run = self._by_peer.get((peer, info))
+            if run is None:
+                self._request(listener, info, peer, data)
+            elif not run.worker.flooded:  # else it is lost, as packets are
+                run.worker.do(functools.partial(self._again, run, info, data))
+
+    def _again(self, run: TftpRun, info: bytes, data: bytes) -> None:
+        """Take a packet from a client that has a transfer; in the thread of its worker."""
+        client, transfer, now = run.client, run.transfer, time.monotonic()
+        if data[:2] == b"\0\1":
+            same = data == run.request and not run.ended
+            if same and not transfer.begun:
+                run.worker.go_on(run, transfer.start(now))  # the answer was lost, or the client is in a hurry
+                return
+            if same and isinstance(run.port, TftpPort) and now - transfer.progress < TFTP_AGAIN:
+                return  # it waited in port 69 behind the one that was answered
+            self._replace(run)
+        elif isinstance(run.port, TftpSharedPort) and not run.ended:
+            run.worker.go_on(run, transfer.on_packet(data, now))
+            return
+        self._request(client.listener, info, client.peer, data)
+
+    def _replace(self, run: TftpRun) -> None:
+        """End a transfer whose client begins anew; its last words may still wait in the port."""
+        if isinstance(run.port, TftpPort) and not run.ended:
+            run.worker.attend(run)
+        if run.ended:
+            return
+        if run.transfer.complete:
+            run.transfer.outcome = "sent"
+            self._finish(run)
+        else:
+            self._close(run)
+
+    def _request(self, listener: TftpListener, info: bytes, peer: tuple[Any, ...], data: bytes) -> None:
+        """Begin a transfer, or say why not."""
+        client = self._client(listener, info, peer)
+        if client is None or self._full:  # with tftp-single-port a request that finds no room is lost
+            return
+        try:
+            run = self._begin(client, data)
+        except TftpRefusal as refusal:
+            if not (refusal.code == TFTP_NOT_FOUND and self.config.quiet_tftp):
+                self._log.complain(("tftp", refusal.text), refusal.text, LOG_ERROR, TAG_TFTP)
+            TftpSharedPort(client).send([refusal.pack()])
+            return
+        if run is None:
+            return
+        with self._lock:
+            self._by_peer[peer, info] = run
+            self._admit_requests()
+        run.worker.do(functools.partial(run.worker.take, run))
+
+    def _client(self, listener: TftpListener, info: bytes, peer: tuple[Any, ...]) -> TftpClient | None:
+        """Tell how a request came; None when TFTP is not served there."""
+        ipv6 = listener.address_family == socket.AF_INET6
+        local, index = (info[:16], info[16:20]) if ipv6 else (info[4:8], info[:4])
+        number = int.from_bytes(index, sys.byteorder)
+        text = address_format(local)
+        near = local[:2] == b"\xfe\x80"
+        at = next((at for at in self.interfaces if at.index == number), None)
+        holder = next((at for at in self.interfaces if at.address == local and (not near or at.index == number)), None)
+        if at is not None and at.loopback and holder is not None and not holder.loopback:
+            at = holder  # from this machine to an address of another interface
+        interface = at.interface if at is not None else ""
+        if not tftp_admits(self.config, holder if holder is not None else at, interface, local):
+            return None
+        target = (text, 0, 0, number if near else 0) if ipv6 else (text, 0)
+        level, kind = (socket.IPPROTO_IPV6, IPV6_PKTINFO) if ipv6 else (socket.IPPROTO_IP, IP_PKTINFO)
+        source = local + index if ipv6 else b"\0" * 4 + local + b"\0" * 4
+        return TftpClient(peer, info, peer[0].partition("%")[0], target, interface, listener, [(level, kind, source)])
+
+    def _begin(self, client: TftpClient, data: bytes) -> TftpRun | None:
+        config = self.config
+        try:
+            request = tftp_request_unpack(data)
+        except WireError:
+            if len(data) < 2 or data[:2] == b"\0\5":  # errors are not answered: two servers could go on for ever
+                return None
+            what = "write request" if data[:2] == b"\0\2" else "request"
+            raise TftpRefusal(TFTP_ILLEGAL, f"unsupported {what} from {client.address}") from None
+        top = tftp_root(config, client.interface)
+        root = self._root(client, top)
+        path = tftp_path(config, root, request.name)
+        file = self._files.open(path, top, bool(config.tftp_secure), client.address)
+        try:
+            port = TftpSharedPort(client) if config.tftp_single_port else TftpPort(client, config.tftp_port_range)
+        except OSError as error:
+            self._files.release(file)
+            free = error.errno == errno.EADDRINUSE
+            text = "unable to get free port for TFTP" if free else f"no port for TFTP: {error_text(error)}"
+            self._log.complain(("tftp port", error.errno), text, LOG_ERROR, TAG_TFTP)
+            return None
+        ipv6 = client.listener.address_family == socket.AF_INET6
+        terms = tftp_terms(config, request, file.size, interface_mtu(client.interface), ipv6)
+        transfer = TftpTransfer(NetasciiSource(file) if request.netascii else file, terms)
+        # The last worker has no requests to look after.
+        least = min(
+            self._workers[:1] if config.tftp_single_port else self._workers[::-1], key=lambda one: len(one.runs)
+        )
+        return TftpRun(client, transfer, port, file, path, data, least)
+
+    def _root(self, client: TftpClient, root: str) -> str:
+        """Go down to the client's own directory where there is one (tftp-unique-root)."""
+        if not root or not self.config.tftp_unique_root:
+            return root
+        packed = address_parse(client.address)
+        hardware = self.hardware_of(packed) if packed is not None and "mac" in self.config.tftp_unique_root else b""
+        for part in tftp_subdirectories(self.config, client.address, hardware):
+            inside = root + part if root[-1] == "/" else f"{root}/{part}"
+            root = inside if os.path.isdir(inside) else root
+        return root
+
+    # -- ends --
+
+    def _finish(self, run: TftpRun) -> None:
+        """Log the end of a transfer, and tell the script."""
+        where, shown = run.client.address, tftp_path_text(run.path)
+        if run.transfer.line:
+            line = run.transfer.line
+            self._log.info(f"{line} from {where}" if line[-8:] == "received" else line, TAG_TFTP)
+        sent = run.transfer.outcome == "sent"
+        if run.transfer.outcome != "asking":
+            self._log.info(f"{'sent' if sent else 'failed sending'} {shown} to {where}", TAG_TFTP)
+        if sent and self.script is not None:
+            self.script.put(ScriptCall(["tftp", str(run.file.size), where, run.path], {}))
+        self._close(run)
+
+    def _close(self, run: TftpRun) -> None:
+        if run.ended:
+            return
+        run.ended = True
+        run.worker.drop(run)
+        self._files.release(run.file)
+        with self._lock:
+            key = (run.client.peer, run.client.info)
+            if self._by_peer.get(key) is run:
+                del self._by_peer[key]
+            self._admit_requests()
+
+    def _admit_requests(self) -> None:
+        """Listen, or let requests wait in the kernel while there are as many transfers as there may be."""
+        full = len(self._by_peer) >= self._most()
+        if full != self._full:
+            self._full = full
+            self._workers[0].do(self._heed_listeners)
+
+    def _heed_listeners(self) -> None:
+        """Read port 69 as long as there is room; always where the packets of all transfers come by it."""
+        for fd in self._listeners:
+            self._workers[0].heed(fd, bool(self.config.tftp_single_port) or not self._full)
+
+
+def tftp_roots_missing(config: Config) -> list[tuple[TftpRoot, str]]:
+    """Give the directories of tftp-root that cannot be used, with the reason."""
+    out = []
+    roots = [root for root in config.tftp_root if root.path and config.enable_tftp is not None]
+    for root in sorted(roots, key=lambda root: bool(root.interface)):
+        try:
+            os.close(os.open(root.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        except OSError as error:
+            out.append((root, error_text(error)))
+    return out
+
+
+def tftp_admits(config: Config, at: InterfaceAddress | None, interface: str, address: bytes) -> bool:
+    """Tell whether TFTP requests to an address that come in by an interface are served."""
+    if auth_admits(config, interface, address):
+        return False
+    if config.enable_tftp:
+        return any(name_matches(pattern, interface) for pattern in config.enable_tftp)
+    if any(name_matches(pattern, interface) for pattern in config.no_dhcp_interface):
+        return False
+    return interface_admits(config, at, interface, address)
+
+
+def tftp_listeners(config: Config, interfaces: Sequence[InterfaceAddress]) -> list[Listener]:
+    """Choose what to listen on: as for DNS, less the addresses where TFTP is not served."""
+    refused = {address_format(at.address) for at in interfaces if not tftp_admits(config, at, at.interface, at.address)}
+    return [one for one in listeners_choose(config, TFTP_PORT, interfaces) if one.address not in refused]
+
+
+def interface_mtu(name: str) -> int:
+    """Ask for an interface's MTU, 0 when it is not known."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            reply = fcntl.ioctl(sock.fileno(), _SIOCGIFMTU, struct.pack("16sI12x", name.encode()[:15], 0))
+        return int(struct.unpack("16sI12x", reply)[1])
+    except OSError:
+        return 0
+
+
+# ==============================================================================
+# 67 Building the state
+#
+# What configuration, hosts files, servers-file and resolv file say, put together
+# for DNS.
+#
+# Uses 10 11 13 20 21 30 31 33 40 42 60
 # ==============================================================================
 
 
@@ -13091,6 +14542,15 @@ class StateBuilder:
         return rules
 
 
+# ==============================================================================
+# 68 Daemon
+#
+# From a configuration to a running service: binding, daemonising, watching
+# files and interfaces, signals, reload, statistics.
+#
+# Uses 10 11 12 13 15 20 21 23 30 33 40 41 51 54 56 60 61 62 63 65 66 67
+# ==============================================================================
+
 _NEED_RESTART = (
     "user", "group", "pid_file", "port", "no_daemon", "keep_in_foreground", "dumpfile", "dhcp_leasefile",
     "leasefile_ro", "dhcp_script", "dhcp_scriptuser", "script_arp", "dhcp_alternate_port", "no_ping",
@@ -13134,6 +14594,7 @@ class Daemon:
         self._script: ScriptHelper | None = None
         self._neighbours: NeighbourWatch | None = None
         self._directories = DirectoryWatch()
+        self._tftp: TftpServer | None = None
 
     # -- start --
 
@@ -13163,6 +14624,9 @@ class Daemon:
         ):
             self._dhcp_files.begin(config)
             self._dhcp = DhcpRuntime(config, account, self._dhcp_state(config, state.local, True), self._log)
+        if config.enable_tftp is not None:
+            self._tftp = TftpServer(config, self._interfaces, self._log, self._service.bind)
+            self._tftp.listen(fatal=True)
         self._background(config, account)
         self._log.start()
         self._announce(config)
@@ -13175,6 +14639,9 @@ class Daemon:
             self._dhcp.server.bind = self._service.bind
             self._dhcp.start(self._script, self._forget_names)
             self._forget_names(set())  # the first serial of a zone is one more, as dnsmasq's
+        if self._tftp is not None:
+            self._tftp.script, self._tftp.hardware_of = self._script, self._hardware
+            self._tftp.start()
         threading.Thread(target=exchange.run, name="upstream", daemon=True).start()
         for udp in self._udp.values():
             self._serve(udp)
@@ -13217,6 +14684,14 @@ class Daemon:
         known = hosts_with_addresses(hosts, state.address_of, self._log) if config.port else hosts
         state.hosts = DhcpHosts(known)
         return state
+
+    def _hardware(self, address: bytes) -> bytes:
+        """Find the hardware address of a neighbour: by its lease, else as the kernel knows it."""
+        if self._dhcp is not None and len(address) == 4:
+            lease = self._dhcp.leases.by_address.get(ip4_number(address))
+            if lease is not None and lease.hardware:
+                return lease.hardware
+        return neighbour_mac(address)
 
     def _dns_seconds(self) -> float:
         """Add up the CPU time that the threads for DNS over UDP have used."""
@@ -13315,20 +14790,27 @@ class Daemon:
                         raise StartError(
                             EXIT_FILE, f"failed to open pidfile {self._pid_file}: {error_text(error)}"
                         ) from None
-        if config.dhcp_script and (self._dhcp is not None or config.script_arp):
+        if config.dhcp_script and (self._dhcp is not None or self._tftp is not None or config.script_arp):
             user = user_find(config.dhcp_scriptuser)
             self._script = ScriptHelper(config.dhcp_script, user, bool(config.no_daemon), self._log)
+        self._become(config, account)
+        if self._status >= 0:
+            self._detach()
+
+    def _become(self, config: Config, account: tuple[int, int] | None) -> None:
+        """Give root's rights up, and look whether what is left is enough."""
         if account is not None and account != (0, 0):
             if self._file_sink is not None and self._file_sink.path != "-":
                 self._file_sink.own(*account)
             try:
-                if 0 < self._port < 1024 and (config.bind_dynamic or config.bind_interfaces):
+                low = 0 < self._port < 1024 or self._tftp is not None
+                if low and (config.bind_dynamic or config.bind_interfaces):
                     self._service.helper = RootHelper()
                 privileges_drop(*account)
             except OSError as error:
                 raise StartError(EXIT_MISC, f"failed to change user-id: {error_text(error)}") from None
-        if self._status >= 0:
-            self._detach()
+        for root, reason in () if config.tftp_no_fail else tftp_roots_missing(config):
+            raise StartError(EXIT_FILE, f"TFTP directory {root.path} inaccessible: {reason}")
 
     def _fork(self) -> None:
         """Go to the background; the first process waits for word and leaves with the right code."""
@@ -13385,11 +14867,16 @@ class Daemon:
         self._announce_servers(config)
         for text in dhcp_texts(config):
             log.info(text, TAG_DHCP)
+        if self._tftp is not None:
+            self._tftp.announce()
 
     def _announce_oddities(self, config: Config) -> None:
         log = self._log
         if config.not_at_work:
             log.warning(f"accepted but not at work yet in pydnsmasq {VERSION}: {', '.join(config.not_at_work)}")
+        if any("proxy" in rule.modes for rule in config.dhcp_range) and not (config.pxe_service or config.pxe_prompt):
+            text = "dhcp-range with proxy serves nobody without a pxe-service or pxe-prompt line"
+            log.put((LOG_WARNING, TAG_DHCP, text))
         if config.no_resolv and "resolv-file" in config.given:
             log.warning("warning: ignoring resolv-file flag because no-resolv is set")
         if config.cache_size > 10_000:
@@ -13635,6 +15122,8 @@ class Daemon:
         old, old_watch = self.config, self._resolv
         if self._dhcp is None and any(len(rule.first) == 4 for rule in config.dhcp_range):
             self._log.warning("dhcp-range has come into the configuration; that needs a restart")
+        if (config.enable_tftp is None) != (old.enable_tftp is None):
+            self._log.warning("enable-tftp has come into the configuration or left it; that needs a restart")
         for option in _NEED_RESTART:
             if getattr(config, option) != getattr(old, option):
                 self._log.warning(f"{option.replace('_', '-')} has changed in the configuration; that needs a restart")
@@ -13665,7 +15154,13 @@ class Daemon:
         self._cache.flush()
         if old.port:
             self._listen(config, fatal=False)
+        self._tftp_use(config)
         gc.freeze()  # what was loaded stays: no use in walking it (69)
+
+    def _tftp_use(self, config: Config) -> None:
+        """Let TFTP know of a new configuration or of new interfaces; transfers go on."""
+        if self._tftp is not None:
+            self._tftp.use(config, self._interfaces)
 
     def _relog(self, config: Config) -> None:
         try:
@@ -13731,6 +15226,7 @@ class Daemon:
             return
         self._interfaces = addresses
         self._use(self._state(self.config, self._service.state.local))
+        self._tftp_use(self.config)
         if not self.config.port:
             return
         if self.config.bind_dynamic or self.config.bind_interfaces:

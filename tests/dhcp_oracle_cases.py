@@ -8,6 +8,7 @@ hopes for: OFFER, ACK (OFFER ACK after dora), BOOTP.  Words:
 
     req= sid= subnet= name= vendor= user= clid= prl= lease= size= rapid= fqdn=FLAGS:NAME   options
     oN=HEX oN='TEXT                                  any other option; %20 is a blank
+    pxe=ARCH item=TYPE.LAYER                         a boot ROM's options 60, 93, 94, 97; 43
     circuit= remote= subscr= link= over=             suboptions of option 82, HEX or 'TEXT
     ci= yi= si= gi= hops= secs= flags= htype= op= sname= file=                             header
     bcast                      the broadcast flag    uni           to the server's address
@@ -15,11 +16,11 @@ hopes for: OFFER, ACK (OFFER ACK after dora), BOOTP.  Words:
     sport= dport=              UDP ports             noend nopad   no end option, no padding
 
 An address `.` is the one that this client was given last.  Other lines: `sleep
-SECONDS`, `dns NAME TYPE`, `leases` (compare the lease files now), `write FILE` (with
-its text of `later`), `watch FILE` (write it and wait until it is read), `hup`,
-`restart`.  After ` ! ` stands an expected difference as in `oracle_cases.py`: ANY or
-words like `~log` (the starts of complaints: log, target, yiaddr, options, lease order
-...), a colon and the reason.
+SECONDS`, `dns NAME TYPE`, `leases` (compare the lease files now), `sockets` (compare
+where the servers listen), `write FILE` (with its text of `later`), `watch FILE`
+(write it and wait until it is read), `hup`, `restart`.  After ` ! ` stands an
+expected difference as in `oracle_cases.py`: ANY or words like `~log` (the starts of
+complaints: log, target, yiaddr, options, lease order ...), a colon and the reason.
 """
 
 from __future__ import annotations

@@ -92,6 +92,33 @@ class Namespaces:
         return self.run(name, "unshare", "-m", "sh", "-c", script, str(resolv), *words)
 
 
+def lose(name: str, device: str, percent: float) -> None:
+    """Lose packets at random on a device of a namespace: with netem, or what comes in where the kernel has none."""
+    lost, gone = f"lost-{device}", f"gone-{device}"
+
+    def done(text: str, check: bool = True, code: str = "") -> bool:
+        words = [code if word == "CODE" else word for word in text.split()]
+        command = ["ip", "netns", "exec", name, *words]
+        return not subprocess.run(command, check=check, capture_output=True).returncode
+
+    # A sender may hand many datagrams to the device as one: each shall be lost by itself.
+    done(f"ip link set {device} gso_max_segs {1 if percent else 65535}")
+    for text in (f"tc qdisc del dev {device} root", f"tc qdisc del dev {device} clsact", f"ip link del {lost}"):
+        done(text, check=False)
+    if not percent or done(f"tc qdisc add dev {device} root netem loss {percent}%", check=False):
+        return
+    # A filter of four instructions takes a random number (at 0xFFFFF038) and leads a share of the packets astray.
+    kept = int((1 << 32) * (1 - percent / 100)) - 1
+    for text in (
+        f"ip link add {lost} type veth peer name {gone}",
+        f"ip link set {lost} up",
+        f"ip link set {gone} up",
+        f"tc qdisc add dev {device} clsact",
+        f"tc filter add dev {device} ingress bpf bytecode CODE action mirred egress redirect dev {lost}",
+    ):
+        done(text, code=f"4,32 0 0 {0xFFFFF038},53 0 1 {kept},6 0 0 1,6 0 0 0,")
+
+
 class Net(Namespaces):
     """A router and a client, joined by two links; the client also has an address of a foreign network.
 

@@ -339,11 +339,17 @@ def dhcp_message(words: Sequence[str]) -> dhcpwire.DhcpMessage:
             message.options.append((int(key[1:]), octets(value)))
         elif key in DHCP_HEAD:
             setattr(message, DHCP_HEAD[key], ip(value))
+        elif key == "pxe":  # what a boot ROM for that architecture tells of itself
+            vendor = b"PXEClient:Arch:%05d:UNDI:002001" % int(value)
+            message.options += [(60, vendor), (93, int(value).to_bytes(2, "big")), (97, bytes(17))]
+        elif key == "item":  # TYPE.LAYER of a boot menu
+            kind_, layer = (int(part).to_bytes(2, "big") for part in value.split("."))
+            message.options.append((43, b"\x47\x04" + kind_ + layer + b"\xff"))
         elif key == "bcast":
             message.flags = 0x8000
         elif key in ("sname", "file"):
             setattr(message, key, octets(value))
-        elif key not in ("on", "from", "sport", "uni"):
+        elif key not in ("on", "from", "sport", "dport", "uni"):
             setattr(message, key, int(value))
     if agent:
         message.options.append((82, agent))
@@ -391,14 +397,17 @@ class Dhcp:
         )  # fmt: skip
 
     def arrival(self, words: Sequence[str], message: dhcpwire.DhcpMessage) -> Any:
-        """Tell how a packet came: `on=`, `from=`, `sport=`, `uni`."""
+        """Tell how a packet came: `on=`, `from=`, `sport=`, `dport=`, `uni`."""
         given = dict(word.partition("=")[::2] for word in words)
         interface = given.get("on", "lan0")
         own = next((int.from_bytes(one.address, "big") for one in self.interfaces if one.interface == interface), 0)
         relayed = message.giaddr != "0.0.0.0"
         source = given.get("from", message.giaddr if relayed else message.ciaddr)
         port = int(given.get("sport", "67" if relayed else "68"))
-        return p.Dhcp4Arrival(interface, 1, own, number(source), port, unicast="uni" in given or relayed)
+        unicast = "uni" in given or relayed
+        return p.Dhcp4Arrival(
+            interface, 1, own, number(source), port, unicast=unicast, pxe=given.get("dport") == "4011"
+        )
 
     def send(self, line: str) -> str:
         """Put a packet to the service; tell what came back."""

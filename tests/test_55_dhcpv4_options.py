@@ -389,3 +389,194 @@ def test_every_line_that_dhcp_option_takes_can_be_sent() -> None:
         written = Written(f"option:{row.name},{value}", wanted=ALL_ASKED)
         assert row.number in written.numbers, row
         assert written.numbers.count(row.number) == 1
+
+
+# -- booting from the network ------------------------------------
+
+
+def octets_of(text: str) -> bytes:
+    """Words in hex, or text after a quote."""
+    return b"".join(octets(word) for word in text.split())
+
+
+# Lines -> what counts for another client, for one that boots, for one that is served beside another server.
+PXE_LINES: list[tuple[str, list[str], tuple[str, str, str]]] = [
+    ("for PXE clients only", ["dhcp-option-pxe=201,a"], ("", "201", "201")),
+    ("for all", ["dhcp-option=201,a"], ("201", "201", "")),
+    ("the last line", ["dhcp-option=201,a", "dhcp-option-pxe=201,b"], ("201:a", "201:b", "201:b")),
+    ("the last line, the other way", ["dhcp-option-pxe=201,b", "dhcp-option=201,a"], ("201:a", "201:a", "201:b")),
+    ("tags", ["dhcp-option-pxe=tag:t,201,a"], ("", "", "")),
+    ("forced", ["dhcp-option-force=201,a"], ("201", "201", "")),
+    ("wrapped", ["dhcp-option-pxe=encap:175,1,b", "dhcp-option=encap:175,2,a"], ("w2", "w2 w1", "w1")),
+    ("vendor:", ["dhcp-option=vendor:PXEClient,1,a"], ("v1", "v1", "v1")),
+    ("enterprise", ["dhcp-option-pxe=vi-encap:9,1,b", "dhcp-option=vi-encap:9,2,b"], ("w2", "w2 w1", "w1")),
+    ("the boot file", ["dhcp-boot=f", "dhcp-boot=tag:t,g"], ("bf", "bf", "bf")),
+]
+
+
+@pytest.mark.parametrize(("lines", "expected"), [row[1:] for row in PXE_LINES], ids=[row[0] for row in PXE_LINES])
+def test_which_lines_count_for_pxe_clients(lines: list[str], expected: tuple[str, str, str]) -> None:
+    settings = config("no-resolv", *lines)
+    for kind, hoped in zip(("", "client", "proxy"), expected, strict=True):
+        plan = p.dhcp4_plan(settings.dhcp_option, settings.dhcp_boot, [], [], kind)
+        named = ":" in hoped
+        found = [f"{code}:{rule.data.decode()}" if named else str(code) for code, rule in plan.plain.items()]
+        found += [f"w{rule.number}" for rules in plan.wrappers.values() for rule in rules]
+        found += [f"v{rule.number}" for rule in plan.vendors] + ([f"b{plan.boot.file}"] if plan.boot else [])
+        assert " ".join(found) == hoped, kind
+
+
+def items(*services: str) -> Any:
+    return p.pxe_items(config("no-resolv", *(f"pxe-service={one}" for one in services)).pxe_service)
+
+
+def test_numbers_of_boot_items() -> None:
+    """A file gets the next free number, whatever its architecture and tags; a type is its own, the disk 0."""
+    found = items("0,A,a", "0,B,5", "0,C", "7,D,d", "0,E,0", "tag:t,0,F,f.0,10.0.0.9", "0,G,65535")
+    assert [one.number for one in found] == [0x8000, 5, 0, 0x8001, 0, 0x8002, 65535]
+    many = p.pxe_items([p.PxeService(0, "x", "f")] * 0x8001)
+    assert all(0 <= one.number <= 0xFFFF for one in many) and many[0x7FFF].number == 0xFFFF
+
+
+ONE, TWO = "0a050001", "0a050009"  # our address, another server's
+# Services, whether there is a prompt -> the suboptions, `none` where the menu is too large.
+MENUS: list[tuple[str, list[str], bool, str]] = [
+    ("nothing for this client", [], False, "060108 0a0400 'PXE"),
+    ("and a prompt", [], True, "060108"),
+    ("a file", ["0,Boot,a"], False, f"060103 0a0400 'PXE 0807 800001 {ONE} 0907 800004 'Boot"),
+    ("files", ["0,A,a", "0,B,b"], False,
+     f"060103 0a04ff 'PXE 080e 800001 {ONE} 800101 {ONE} 0908 800001 'A 800101 'B"),
+    ("and a prompt", ["0,A,a"], True, f"060103 0807 800001 {ONE} 0904 800001 'A"),
+    ("its server matters later", ["0,A,a,10.5.0.9"], True, f"060103 0807 800001 {ONE} 0904 800001 'A"),
+    ("a type with a server", ["0,A,7,10.5.0.9"], True, f"060103 0807 000701 {TWO} 0904 000701 'A"),
+    ("by name", ["0,A,7,srv"], True, f"060103 0807 000701 {TWO} 0904 000701 'A"),
+    ("a type without", ["0,A,7"], True, "060102 0904 000701 'A"),
+    ("an unknown name", ["0,A,7,nobody"], True, "060102 0904 000701 'A"),
+    ("a file and a type without", ["0,B,b", "0,A,7"], True, f"060102 0807 800001 {ONE} 0908 800001 'B 000701 'A"),
+    ("the local disk", ["0,A,0"], True, "060103 0904 000001 'A"),
+    ("the local disk, too", ["0,A"], False, "060103 0a0400 'PXE 0904 000001 'A"),
+    ("text that is no ASCII", ["0,\u00e4,a"], True, f"060103 0807 800001 {ONE} 0905 800002 c3a4"),
+    ("as large as may be", [f"0,{'x' * 249},5,10.5.0.9"], True, f"060103 0807 000501 {TWO} 09fc 0005f9 '{'x' * 249}"),
+    ("too large a text", [f"0,{'x' * 250},5"], True, "none"),
+    ("too large together", [f"0,{'x' * 123},5", f"0,{'x' * 124},5"], True, "none"),
+    ("too many servers", ["0,x,5,10.5.0.9"] * 37, True, "none"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("services", "prompted", "expected"), [r[1:] for r in MENUS], ids=[r[0] for r in MENUS])
+def test_menus(services: list[str], prompted: bool, expected: str) -> None:
+    def server(rule: Any) -> int:
+        if rule.server is not None:
+            return int.from_bytes(rule.server, "big")
+        return {"srv": number(".9")}.get(rule.server_host, 0)
+
+    found = p.pxe_menu(items(*services), number(".1"), server, prompted)
+    assert (found is None) == (expected == "none")
+    if found is not None:
+        assert b"".join(found) == octets_of(expected)
+        assert all(one[1] == len(one) - 2 for one in found)
+
+
+@pytest.mark.parametrize(("data", "expected"), [
+    (None, None), ("", None), ("ff", None), ("470480000000ff", (0x8000, 0)), ("4704800000ff", (0x8000, 255)),
+    ("47048000000a", (0x8000, 10)), ("060103 470400070003 ff", (7, 3)), ("470280 00", None), ("4703800000", None),
+    ("470580000001ff", (0x8000, 1)), ("47ff80000000", None), ("48 04 80000000", None), ("0000 470400010002", (1, 2)),
+])  # fmt: skip
+def test_boot_items_asked_for(data: str | None, expected: tuple[int, int] | None) -> None:
+    assert p.pxe_boot_item({} if data is None else {43: bytes.fromhex(data)}) == expected
+
+
+def test_any_bytes_are_a_boot_item_or_none() -> None:
+    dice = random.Random(71)
+    for _ in range(3000):
+        data = bytes(dice.choice((71, 4, 0, 255, 1, 128)) for _ in range(dice.randrange(12)))
+        found = p.pxe_boot_item({43: data})
+        assert found is None or all(0 <= one <= 0xFFFF for one in found)
+
+
+class Booted:
+    """What a writer says to a PXE client."""
+
+    def __init__(self, *lines: str, packet: str = "discover m1 pxe=0", wanted: tuple[int, ...] | None = None) -> None:
+        self.settings = config("no-resolv", *lines)
+        self.request = p.dhcp4_unpack(dhcp_message(packet.split()).pack())
+        self.reply = p.Dhcp4Reply(self.request)
+        plan = p.dhcp4_plan(self.settings.dhcp_option, self.settings.dhcp_boot, [], [], "client")
+        asked = frozenset(wanted) if wanted is not None else None
+        self.writer = p.Dhcp4Writer(self.reply, plan, None, number(".1"), asked, False)
+        self.writer.pxe_client = True
+
+    @property
+    def texts(self) -> list[str]:
+        return [f"{code}:{shown(bytes(data))}" for code, data in self.reply.options]
+
+
+@pytest.mark.parametrize(("machine", "expected"), [
+    ("", []), ("o97=00", []), (f"o97={'11' * 16}", []), (f"o97={'11' * 17}", [f"97:{'11' * 17}"]),
+    (f"o97={'11' * 17}22", [f"97:{'11' * 17}"]),
+])  # fmt: skip
+def test_who_we_are_to_a_pxe_client(machine: str, expected: list[str]) -> None:
+    booted = Booted(packet=f"discover m1 vendor=PXEClient:x {machine}")
+    booted.writer.pxe_identity(booted.request, b"PXEClient")
+    assert booted.texts == ["60:'PXEClient", *expected]
+
+
+VENDOR = "dhcp-option=vendor:PXEClient,1,00:01"
+FORCED = "dhcp-option-force=vendor:PXEClient,1,00:01"
+PROMPT = "pxe-prompt=Press,9"
+# Lines, what is asked for, whether it is always said, the first suboption -> option 43.
+CHOSEN: list[tuple[str, list[str], tuple[int, ...] | None, bool, str, str]] = [
+    ("nothing to say", [], None, True, "", ""),
+    ("a menu", [], None, False, "060103", "060103ff"),
+    ("asked for", [], (43,), False, "060103", "060103ff"),
+    ("not asked for", [], (1,), False, "060103", ""),
+    ("not asked for, but always", [], (1,), True, "060103", "060103ff"),
+    ("vendor lines", [VENDOR], None, False, "060103", "060103 01020001 ff"),
+    ("of other vendors", ["dhcp-option=vendor:HW,1,00:01"], None, False, "060103", "060103 ff"),
+    ("forced", [FORCED], (1,), False, "060103", "060103 01020001 ff"),
+    ("prompts, the last first", [PROMPT, "pxe-prompt=B"], None, False, "060103", "060103 0a02ff'B 0a0609'Press ff"),
+    ("only a prompt", ["pxe-prompt=B,0"], None, False, "", "0a0200'B ff"),
+    ("only vendor lines", [VENDOR, "dhcp-option=vendor:PXEClient,2,00:02"], None, False, "", "02020002 01020001 ff"),
+    ("a long prompt", [f"pxe-prompt={'x' * 300}"], None, True, "", f"0afbff '{'x' * 250} ff"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "wanted", "always", "first", "expected"), [r[1:] for r in CHOSEN],
+                         ids=[r[0] for r in CHOSEN])  # fmt: skip
+def test_option_43(lines: list[str], wanted: tuple[int, ...] | None, always: bool, first: str, expected: str) -> None:
+    booted = Booted(*lines, wanted=wanted)
+    pieces = [bytes.fromhex(first)] if first else []
+    booted.writer.pxe_choices(booted.request, pieces, booted.settings.pxe_prompt, always)
+    hoped = octets_of(expected.replace("'", " '"))
+    assert [bytes(data) for _, data in booted.reply.options] == ([hoped] if hoped else [])
+    assert all(code == 43 for code, _ in booted.reply.options)
+
+
+@pytest.mark.parametrize("size", [100, 240, 247, 248, 249, 250, 251, 252, 253])
+def test_a_long_option_43_is_split_between_suboptions(size: int) -> None:
+    booted = Booted("pxe-prompt=Press")
+    first = [b"\x09" + bytes((size,)) + b"x" * size, b"\6\1\3"]
+    booted.writer.pxe_choices(booted.request, first, booted.settings.pxe_prompt, True)
+    parts = [bytes(data) for _, data in booted.reply.options]
+    assert b"".join(parts) == b"".join(first) + b"\x0a\6\xffPress\xff"
+    for part in parts:
+        pos = 0
+        while pos < len(part) and part[pos] != 255:
+            pos += 2 + part[pos + 1]
+        assert len(part) <= 255 and pos in (len(part), len(part) - 1), "a suboption is cut"
+
+
+# The line's server -> its address, what is said in the log.
+SERVERS: list[tuple[str, str, str]] = [
+    ("", ".1", ""), (",10.5.0.9", ".9", ""), (",0.0.0.0", ".1", ""), (",tftp", ".77", ""),
+    (",nobody", "0.0.0.0", "No IPv4 address found for nobody"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("server", "address", "said"), SERVERS)
+def test_servers_of_boot_items(server: str, address: str, said: str) -> None:
+    booted = Booted(f"pxe-service=0,Boot,a{server}")
+    found = booted.writer.server(
+        booted.settings.pxe_service[0], lambda name: number(".77") if name == "tftp" else 0, number(".1")
+    )
+    assert found == number(address) and booted.writer.problems == ([said] if said else [])

@@ -391,3 +391,56 @@ def test_any_options_are_recognised() -> None:
             made.recognise(dhcp.table)
             assert made.asked_name.isascii()
         assert all(text.isascii() and text.isprintable() for _, text in made.lines)
+
+
+# -- clients that boot from the network ------------------------------------
+
+SERVICES = ["pxe-service=x86PC,Bios,a", "pxe-service=tag:t,x86PC,Tagged,b", "pxe-service=tag:!t,x86PC,Others,c",
+            "pxe-service=7,Efi,d.efi"]  # fmt: skip
+ROM = "vendor=PXEClient:Arch:00000 o93=0000"
+# Lines, the packet -> the class that makes it one, whether it boots.
+BOOTING: list[tuple[str, list[str], str, str, bool]] = [
+    ("a boot ROM", SERVICES, f"discover m1 {ROM}", "PXEClient", True),
+    ("a prompt is enough", ["pxe-prompt=Go"], f"discover m1 {ROM}", "PXEClient", True),
+    ("without any service", [], f"discover m1 {ROM}", "", False),
+    ("the class alone", SERVICES, "discover m1 vendor=PXEClient o93=0000", "PXEClient", True),
+    ("no architecture", SERVICES, "discover m1 vendor=PXEClient", "PXEClient", False),
+    ("half an architecture", SERVICES, "discover m1 vendor=PXEClient o93=00", "PXEClient", False),
+    ("several architectures", SERVICES, "discover m1 vendor=PXEClient o93=00070010", "PXEClient", True),
+    ("another class", SERVICES, "discover m1 vendor=pxeclient o93=0000", "", False),
+    ("not at its beginning", SERVICES, "discover m1 vendor=XPXEClient o93=0000", "", False),
+    ("no class", SERVICES, "discover m1 o93=0000", "", False),
+    ("classes of one's own", [*SERVICES, "dhcp-pxe-vendor=HW,HW-Client"], "discover m1 vendor=HW-Client:x o93=0000",
+     "HW-Client", True),
+    ("replace the usual one", [*SERVICES, "dhcp-pxe-vendor=HW"], f"discover m1 {ROM}", "", False),
+    ("the last that fits", [*SERVICES, "dhcp-pxe-vendor=HW-Client,HW"], "discover m1 vendor=HW-Client:x o93=0000", "HW",
+     True),
+    ("BOOTP", SERVICES, f"bootp m1 {ROM}", "", False),
+    ("options for PXE clients, but no services", ["dhcp-option-pxe=201,a"], f"discover m1 {ROM}", "PXEClient", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "packet", "vendor", "boots"), [r[1:] for r in BOOTING], ids=[r[0] for r in BOOTING])
+def test_who_boots(lines: list[str], packet: str, vendor: str, boots: bool) -> None:
+    made = exchange(packet, *lines)
+    assert (made.pxe_vendor.decode(), made.boots) == (vendor, boots)
+
+
+@pytest.mark.parametrize(("arch", "tags", "expected"), [
+    ("0000", [], ["Bios", "Others"]), ("0000", ["t"], ["Bios", "Tagged"]), ("0007", [], ["Efi"]), ("0009", [], []),
+    ("00070000", [], ["Efi"]), ("", [], []),
+])  # fmt: skip
+def test_boot_items_for_a_client(arch: str, tags: list[str], expected: list[str]) -> None:
+    made = exchange(f"discover m1 vendor=PXEClient {f'o93={arch}' if arch else ''}", *SERVICES)
+    assert [one.service.text for one in made.boot_items(tags)] == expected
+
+
+def test_addresses_of_a_boot_server_in_turn() -> None:
+    """Of several addresses each gets its share; a name that is not known has none."""
+    hosts = "10.5.0.7 boot\n10.5.0.8 boot\n10.5.0.9 boot\nfd00::1 boot six\n"
+    state = Dhcp(hosts=hosts).service.state
+    found = [short(p.ip4_format(state.address_in_turn("boot"))) for _ in range(6)]
+    assert sorted(found[:3]) == sorted(found[3:]) == [".7", ".8", ".9"] and found[:3] == found[3:]
+    assert state.address_in_turn("BOOT") and state.address_of("boot") == state.address_of("boot") != 0
+    for none in ("nobody", "six", "", "a..b", "x" * 70):
+        assert state.address_in_turn(none) == state.address_of(none) == 0

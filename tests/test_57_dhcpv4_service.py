@@ -1312,3 +1312,264 @@ def test_an_interface_with_several_addresses() -> None:
         get 54 3 -> 0a070001 0a070001
         dora m2 req=10.5.0.60 -> ACK .60
         get 54 3 -> 0a050001 0a050001""")
+
+
+# -- booting from the network ------------------------------------
+
+BIOS = "pxe-service=x86PC,Bios,pxelinux"
+EFI = "pxe-service=x86-64_EFI,Efi,grub.efi"
+BOTH = [BIOS, EFI]
+BESIDE = "dhcp-range=10.5.0.0,proxy"
+NAMES = "10.5.0.9 srv\n"
+
+
+def menu(*texts: str) -> str:
+    """Option 43 with a menu of files, without a prompt."""
+    servers = b"".join(bytes((128, at, 1, 10, 5, 0, 1)) for at in range(len(texts)))
+    labels = b"".join(bytes((128, at, len(text))) + text.encode() for at, text in enumerate(texts))
+    prompt = b"\x0a\4" + (b"\xff" if len(texts) > 1 else b"\0") + b"PXE"
+    parts = [b"\6\1\3", prompt, bytes((8, len(servers))), servers, bytes((9, len(labels))), labels, b"\xff"]
+    return b"".join(parts).hex()
+
+
+BIOS_43 = menu("Bios")
+
+# Lines, a script.
+BOOTS: list[tuple[str, list[str], str]] = [
+    ("an address and a menu", BOTH, f"""
+        discover m1 pxe=0 -> OFFER .128
+        order -> 53 54 51 58 59 1 28 3 6 60 97 43
+        get 60 97 43 -> 'PXEClient {'00' * 17} {BIOS_43}
+        head file si sname -> empty .1 empty
+        request m1 pxe=0 sid=.1 req=.128 -> ACK .128
+        get 60 97 43 -> 'PXEClient {'00' * 17} {BIOS_43}
+        request m1 pxe=0 uni ci=.128 -> ACK .128
+        get 43 -> {BIOS_43}
+        inform m1 pxe=0 ci=.128 -> ACK 0.0.0.0
+        get 43 -> {BIOS_43}"""),
+    ("who is no boot ROM", BOTH, """
+        discover m1 -> OFFER .128
+        get 60 97 43 -> - - -
+        discover m1 vendor=PXEClient -> OFFER .128
+        get 60 97 43 -> - - -
+        bootp m1 vendor=PXEClient o93=0000 -> SILENCE"""),
+    ("the menu only to who asks for it", BOTH, "discover m1 pxe=0 prl=1,3 -> OFFER .128\nget 60 43 -> 'PXEClient -"),
+    ("no service for it", BOTH, "discover m1 pxe=9 -> OFFER .128\nget 43 -> 0601080a0400505845ff"),
+    ("the only file of UEFI needs no menu", BOTH, """
+        discover m1 pxe=7 -> OFFER .128
+        get 60 43 -> 'PXEClient 060108ff
+        head file si sname -> 'grub.efi .1 '10.5.0.1
+        request m1 pxe=7 sid=.1 req=.128 -> ACK .128
+        head file si -> 'grub.efi .1"""),
+    ("unless dhcp-boot says otherwise", [*BOTH, "dhcp-boot=other.efi,,10.5.0.9"], """
+        discover m1 pxe=7 -> OFFER .128
+        head file si sname -> 'other.efi .9 empty"""),
+    ("a name without a dot is a name with its layer", ["pxe-service=7,Efi,grub"],
+     "discover m1 pxe=7 -> OFFER .128\nhead file -> 'grub.0"),
+    ("its server", ["pxe-service=7,Efi,grub.efi,srv"],
+     "discover m1 pxe=7 -> OFFER .128\nhead file si sname -> 'grub.efi .9 'srv"),
+    ("a server that is not known", ["pxe-service=7,Efi,grub.efi,nobody"], """
+        discover m1 pxe=7 -> OFFER .128
+        head file si sname -> 'grub.efi 0.0.0.0 'nobody
+        log -> DHCPDISCOVER(lan0) 02:aa:00:00:00:01
+        | DHCPOFFER(lan0) 10.5.0.128 02:aa:00:00:00:01
+        | No IPv4 address found for nobody"""),
+    ("two files of UEFI are a menu", [EFI, "pxe-service=7,Two,b.efi"], f"""
+        discover m1 pxe=7 -> OFFER .128
+        head file -> empty
+        get 43 -> {menu("Efi", "Two")}"""),
+    ("tags of the range count", ["dhcp-range=set:r,10.5.0.50,10.5.0.150", "pxe-service=tag:r,0,In,a",
+                                 "pxe-service=tag:!r,0,Out,b"],
+     f"discover m1 pxe=0 -> OFFER .128\nget 43 -> {menu('In')}"),
+    ("too large a menu", [f"pxe-service=0,{'x' * 200},a", f"pxe-service=0,{'y' * 60},b"], """
+        discover m1 pxe=0 -> OFFER .128
+        get 60 43 -> 'PXEClient -
+        log -> DHCPDISCOVER(lan0) 02:aa:00:00:00:01
+        | DHCPOFFER(lan0) 10.5.0.128 02:aa:00:00:00:01
+        | PXE menu too large"""),
+    ("a configured class is not told to a boot ROM", [*BOTH, "dhcp-option-force=60,HTTPClient"],
+     "discover m1 pxe=0 -> OFFER .128\nget 60 -> 'PXEClient\ndiscover m2 -> OFFER .129\nget 60 -> 'HTTPClient"),
+    ("options for boot ROMs", [*BOTH, "dhcp-option-pxe=209,a"], """
+        discover m1 pxe=0 -> OFFER .128
+        get 209 -> 'a
+        discover m2 -> OFFER .129
+        get 209 -> -"""),
+    # the item that was chosen
+    ("a boot item", BOTH, """
+        dora m1 pxe=0 -> ACK .128
+        log
+        request m1 pxe=0 ci=.128 item=32768.0 dport=4011 -> ACK .128
+        order -> 53 54 60 97 43
+        get 43 -> 470480000000ff
+        head file si sname ci yi flags -> 'pxelinux.0 .1 empty 0.0.0.0 .128 0
+        to -> .128:68
+        log -> PXE(lan0) 10.5.0.128 02:aa:00:00:00:01 pxelinux.0"""),
+    ("by its layer", BOTH, "request m1 pxe=0 ci=.60 item=32768.3 dport=4011 -> ACK .60\nhead file -> 'pxelinux.3"),
+    ("a name with a dot has no layers", BOTH,
+     "request m1 pxe=0 ci=.60 item=32769.3 dport=4011 -> ACK .60\nhead file -> 'grub.efi"),
+    ("by port 67, by INFORM", BOTH, """
+        request m1 pxe=0 ci=.60 item=32768.0 -> ACK .60
+        to -> .60:68 02aa00000001
+        inform m1 pxe=0 ci=.60 item=32768.0 -> ACK .60"""),
+    ("to where it came from", BOTH, """
+        request m1 pxe=0 ci=.60 item=32768.0 dport=4011 sport=4011 from=.61 -> ACK .60
+        to -> .61:4011"""),
+    ("its server", ["pxe-service=0,A,a,10.5.0.9", "pxe-service=0,B,b,srv", "pxe-service=0,C,c,0.0.0.0"], """
+        request m1 pxe=0 ci=.60 item=32768.0 dport=4011
+        head si -> .9
+        request m1 pxe=0 ci=.60 item=32769.0 dport=4011
+        head si -> .9
+        request m1 pxe=0 ci=.60 item=32770.0 dport=4011
+        head si -> .1"""),
+    ("dhcp-boot does not matter, nor options", [*BOTH, "dhcp-boot=x,y,10.5.0.9", "dhcp-option-force=209,a"], """
+        request m1 pxe=0 ci=.60 item=32768.0 dport=4011 -> ACK .60
+        head file si sname -> 'pxelinux.0 .1 empty
+        order -> 53 54 60 97 43"""),
+    ("prompts", [*BOTH, "pxe-prompt=Go,1"],
+     "request m1 pxe=0 ci=.60 item=32768.0 -> ACK .60\nget 43 -> 4704800000000a0301476fff"),
+    ("no architecture is needed", BOTH, """
+        request m1 vendor=PXEClient ci=.60 o43=470480000000ff dport=4011 -> ACK .60
+        get 60 97 -> 'PXEClient -"""),
+    ("what is no boot item of ours", [*BOTH, "pxe-service=0,T,7,10.5.0.9", "pxe-service=0,L"], """
+        request m1 pxe=0 ci=.60 item=32770.0 dport=4011 -> SILENCE
+        request m1 pxe=0 ci=.60 item=7.0 dport=4011 -> SILENCE
+        request m1 pxe=0 ci=.60 item=0.0 dport=4011 -> SILENCE
+        request m1 pxe=0 item=32768.0 dport=4011 -> SILENCE
+        request m1 pxe=0 ci=10.8.0.60 item=32768.0 dport=4011 -> SILENCE
+        request m1 vendor=other ci=.60 o43=470480000000ff dport=4011 -> SILENCE
+        log ->"""),
+    ("no BIS", BOTH, "request m1 pxe=0 ci=.60 item=32768.32768 dport=4011 -> SILENCE\nlog -> PXE BIS not supported"),
+    ("ignored", [*BOTH, "dhcp-host=02:aa:00:00:00:01,ignore"],
+     "request m1 pxe=0 ci=.60 item=32768.0 dport=4011 -> SILENCE\nlog ->"),
+    ("a DISCOVER with one is a DISCOVER", BOTH, "discover m1 pxe=0 item=32768.0 -> OFFER .128"),
+    ("nobody asks that of a server without services", [], "request m1 pxe=0 ci=.60 item=32768.0 -> SILENCE"),
+    # port 4011, where this server gives the addresses
+    ("port 4011 gives no addresses", BOTH, """
+        discover m1 pxe=0 dport=4011 -> SILENCE
+        request m1 pxe=0 sid=.1 req=.60 dport=4011 -> SILENCE
+        inform m1 ci=.60 dport=4011 -> SILENCE
+        dora m1 -> ACK .128
+        release m1 ci=.128 sid=.1 dport=4011 -> SILENCE
+        bootp m2 dport=4011 -> SILENCE
+        leases -> m1 .128 * *"""),
+    # beside another server
+    ("a proxy", [BESIDE, *BOTH], f"""
+        discover m1 pxe=0 -> OFFER 0.0.0.0
+        order -> 53 54 60 97 43
+        get 43 -> {BIOS_43}
+        head flags yi ci si file -> 8000 0.0.0.0 0.0.0.0 0.0.0.0 empty
+        to -> 0.0.0.0:68
+        log -> PXE(lan0) 02:aa:00:00:00:01 proxy
+        request m1 pxe=0 ci=.77 dport=4011 -> ACK 0.0.0.0
+        get 43 -> {BIOS_43}
+        head ci -> .77
+        to -> .77:68
+        leases ->
+        events ->"""),
+    ("gives no addresses", [BESIDE, *BOTH], """
+        discover m1 -> SILENCE
+        discover m1 vendor=PXEClient -> SILENCE
+        request m1 pxe=0 sid=.1 req=.60 -> SILENCE
+        request m1 pxe=0 ci=.60 -> SILENCE
+        inform m1 pxe=0 ci=.60 -> SILENCE
+        inform m1 pxe=0 ci=.60 dport=4011 -> SILENCE
+        bootp m1 -> SILENCE
+        release m1 sid=.1 ci=.60 -> SILENCE
+        decline m1 sid=.1 req=.60 -> SILENCE
+        log ->"""),
+    ("a proxy without services", [BESIDE, "dhcp-boot=f"], "discover m1 pxe=0 -> SILENCE"),
+    ("dhcp-boot for BIOS", [BESIDE, BIOS, "dhcp-boot=b.0,sn,10.5.0.9"], """
+        discover m1 pxe=0 -> OFFER 0.0.0.0
+        head file si sname -> 'b.0 .9 empty"""),
+    ("without a server's address BIOS gets none", [BESIDE, BIOS, "dhcp-boot=b.0"],
+     "discover m1 pxe=0 -> OFFER 0.0.0.0\nhead file si -> 'b.0 0.0.0.0"),
+    ("but UEFI does", [BESIDE, BIOS, "dhcp-boot=b.efi"],
+     "discover m1 pxe=7 -> OFFER 0.0.0.0\nhead file si -> 'b.efi .1"),
+    ("UEFI is sent to port 4011", [BESIDE, *BOTH], """
+        discover m1 pxe=7 -> OFFER 0.0.0.0
+        order -> 53 54 60 97
+        head file si -> empty .1
+        request m1 pxe=7 ci=.77 dport=4011 -> ACK 0.0.0.0
+        order -> 53 54 60 97
+        head file si sname -> 'grub.efi .1 '10.5.0.1"""),
+    ("and has its menu there", [BESIDE, EFI, "pxe-service=7,Two,b"], """
+        discover m1 pxe=7 -> OFFER 0.0.0.0
+        order -> 53 54 60 97
+        request m1 pxe=7 ci=.77 dport=4011 -> ACK 0.0.0.0
+        order -> 53 54 60 97 43
+        head file si -> empty .1"""),
+    ("only options for boot ROMs", [BESIDE, BIOS, "dhcp-option-force=209,a", "dhcp-option-pxe=210,b"], """
+        discover m1 pxe=0 -> OFFER 0.0.0.0
+        order -> 53 54 210 60 97 43"""),
+    ("ignored by tags", [BESIDE, BIOS, "dhcp-ignore=tag:!known"], """
+        discover m1 pxe=0 -> SILENCE
+        log -> PXE(lan0) 02:aa:00:00:00:01 proxy-ignored
+        request m1 pxe=0 ci=.77 dport=4011 -> SILENCE
+        log -> PXE(lan0) 02:aa:00:00:00:01 proxy-ignored"""),
+    ("quiet", [BESIDE, BIOS, "quiet-dhcp"], "discover m1 pxe=0 -> OFFER 0.0.0.0\nlog ->"),
+    ("by a relay", [BESIDE, BIOS], "discover m1 pxe=0 gi=.250 -> OFFER 0.0.0.0\nto -> .250:67"),
+    ("its items", [BESIDE, *BOTH], """
+        request m1 pxe=0 ci=.77 item=32768.0 dport=4011 -> ACK .77
+        head file si -> 'pxelinux.0 .1"""),
+    ("an answer that has nowhere to go", [BESIDE, *BOTH], "request m1 pxe=0 dport=4011 from=0.0.0.0 -> SILENCE"),
+    ("to where it came from, with no address", [BESIDE, *BOTH], """
+        request m1 pxe=0 dport=4011 from=.78 sport=5000 -> ACK 0.0.0.0
+        to -> .78:5000"""),
+    ("tags of the proxy's range", ["dhcp-range=set:px,10.5.0.0,proxy", "pxe-service=tag:px,0,A,a",
+                                   "dhcp-boot=tag:px,f"],
+     f"discover m1 pxe=0 -> OFFER 0.0.0.0\nhead file -> 'f\nget 43 -> {menu('A')}"),
+    ("another net's proxy", ["dhcp-range=10.9.0.0,proxy", RANGE, BIOS], """
+        discover m1 pxe=0 -> OFFER .128
+        discover m1 on=wan0 pxe=0 -> OFFER 0.0.0.0
+        discover m1 on=wan0 -> SILENCE"""),
+    ("a proxy and addresses in one net", [RANGE, BESIDE, BIOS], """
+        discover m1 pxe=0 -> OFFER 0.0.0.0
+        request m1 pxe=0 ci=.77 dport=4011 -> ACK 0.0.0.0
+        discover m1 -> OFFER .128
+        request m1 pxe=0 sid=.1 req=.128 -> ACK .128"""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "script"), [row[1:] for row in BOOTS], ids=[row[0] for row in BOOTS])
+def test_booting(lines: list[str], script: str) -> None:
+    Dhcp(*lines, hosts=NAMES).play(script)
+
+
+def test_delayed_proxies() -> None:
+    dhcp = Dhcp(BESIDE, BIOS, "dhcp-reply-delay=3")
+    for line in ("discover m1 pxe=0", "request m1 pxe=0 ci=.77 dport=4011"):
+        dhcp.send(line)
+        assert dhcp.outcome.delay == 3
+
+
+def test_proxies_are_counted() -> None:
+    dhcp = Dhcp(BESIDE, BIOS)
+    for line in ("discover m1 pxe=0", "request m1 pxe=0 ci=.77 dport=4011", "discover m1"):
+        dhcp.send(line)
+    assert dhcp.service.metrics["pxe"] == 2 and sum(dhcp.service.metrics.values()) == 2
+
+
+def test_any_boot_rom() -> None:
+    """Whatever a ROM sends, on either port: a well-made reply or silence; a proxy leases nothing."""
+    lines = [*BOTH, "pxe-prompt=Go", "pxe-service=0,T,7,srv", "dhcp-boot=f", "dhcp-option=vendor:PXEClient,1,00:01",
+             "dhcp-option-pxe=210,b", EFI.replace("Efi", "Two")]  # fmt: skip
+    dice, replies = random.Random(4011), 0
+    for first in ([BESIDE], [RANGE], [RANGE, BESIDE], [BESIDE, RANGE]):
+        dhcp = Dhcp(*first, *lines, hosts=NAMES)
+        for _ in range(400):
+            words = [
+                dice.choice(("discover", "request", "inform", "release", "bootp")), f"m{dice.randrange(9)}",
+                dice.choice(("", "pxe=0", "pxe=7", "pxe=9", "vendor=PXEClient", "vendor=PXEClient o93=000700")),
+                dice.choice(("", "ci=.60", "ci=10.9.0.60", "req=.60", "gi=.250", "gi=10.8.0.1")),
+                dice.choice(("", "item=32768.0", "item=32770.1", "item=7.65535", f"o43={dice.randbytes(6).hex()}",
+                             "o43=4704800000", "o43=47ff", "o43=4700ff")),
+                dice.choice(("", "dport=4011", "dport=4011 sport=4011 from=.61")),
+                dice.choice(("", "prl=1,3,43", "prl=1", "o97=0011", "size=600")),
+            ]  # fmt: skip
+            answer = dhcp.send(" ".join(filter(None, words)))
+            if answer != "SILENCE":
+                replies += 1
+                check_reply(dhcp.outcome.wire)
+                assert dhcp.outcome.address or "dport" not in " ".join(words)
+        assert not dhcp.table.by_address or first != [BESIDE]
+    assert replies > 200

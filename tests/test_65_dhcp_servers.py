@@ -227,7 +227,7 @@ def close_server(server: Any) -> None:
     os.close(server._wake_in)
     os.close(server._wake_out)
     pinger, own = server.pinger, server._own.values()
-    for sock in (server.sender._packets, pinger and pinger.sock, getattr(pinger, "far", None), *own):
+    for sock in (server.sender._packets, server._pxe, pinger and pinger.sock, getattr(pinger, "far", None), *own):
         if sock is not None:
             sock.close()
 
@@ -456,6 +456,110 @@ def test_the_port_may_be_shared_by_those_who_keep_to_an_interface(text: str, sha
             return
         close_server(other)
         assert shared
+
+
+# -- port 4011 ---------------------------------------------------------------------
+
+MENU = "pxe-service=x86PC,Boot,pxelinux\n"
+ITEM = [(60, b"PXEClient:Arch:00000"), (93, b"\0\0"), (43, b"\x47\4\x80\0\0\0\xff")]  # the first one
+
+
+@pytest.fixture
+def menus(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The port where boot menus are asked for."""
+    port = free_port()
+    monkeypatch.setattr(pydnsmasq, "PXE_PORT", port)
+    return port
+
+
+def ask_menu(client: Client, port: int, seconds: float = 3) -> tuple[DhcpMessage, int] | None:
+    """Ask for a boot item; the answer, and the port that it came from."""
+    client.sock.settimeout(seconds)
+    client.sock.sendto(dhcp("REQUEST", mac(1), ITEM, ciaddr="127.0.5.60").pack(), ("127.0.0.1", port))
+    try:
+        data, peer = client.sock.recvfrom(4096)
+    except (TimeoutError, ConnectionError):
+        return None
+    return dhcpwire.parse(data), int(peer[1])
+
+
+@pytest.mark.parametrize("text", ["", "bind-interfaces\n", "bind-dynamic\n"])
+def test_boot_menus_by_the_wire(text: str, menus: int) -> None:
+    """The answer comes from the port that was asked, to the one that asked; the other port serves as ever."""
+    with Server(RANGE + MENU + text, (LAN,), live=True) as server, Client(server) as client:
+        seen = ask_menu(client, menus)
+        assert seen is not None and seen[1] == menus
+        assert (seen[0].kind(), seen[0].file.rstrip(b"\0"), seen[0].siaddr) == ("ACK", b"pxelinux.0", "127.0.0.1")
+        seen = ask_menu(client, server.ports[0], 0.2)
+        assert seen is None, "by port 67 it goes to the client's port 68"
+        assert client.bind(1)
+        own = {(socket.inet_ntoa(address), port) for address, port in server.server._own}
+        assert own == ({("127.0.0.1", server.ports[0]), ("127.0.0.1", menus)} if text else set())
+        assert server.log.text().count("PXE(lan0)") == 2
+
+
+def test_no_port_for_menus_without_services(menus: int) -> None:
+    with Server(RANGE, live=True) as server, Client(server) as client:
+        assert ask_menu(client, menus, 0.1) is None and server.server._pxe is None
+        assert server.server.sender.pxe_sock is server.server.socket
+
+
+def with_lines(server: Server, text: str) -> Any:
+    """The state after a reload with other lines."""
+    old = server.state
+    config = settings(f"no-ping\ndhcp-alternate-port={server.ports[0]},{server.ports[1]}\n{text}")
+    return pydnsmasq.DhcpState(
+        config, old.hosts, config.dhcp_option, old.interfaces, old.local, lambda address: b"", server.log.log
+    )
+
+
+@pytest.mark.parametrize("text", ["", "bind-dynamic\n"])
+def test_a_reload_that_brings_services(text: str, menus: int) -> None:
+    with Server(RANGE + text, (LAN,), live=True) as server, Client(server) as client:
+        assert ask_menu(client, menus, 0.1) is None
+        for lines, answered in ((MENU, True), ("", False), (MENU, True)):
+            server.service.state = with_lines(server, RANGE + text + lines)
+            server.server.addresses_changed()
+            seen = wait_until(lambda: ask_menu(client, menus, 0.2), 3, "an answer") if answered else None
+            assert answered == (seen is not None) and (answered or ask_menu(client, menus, 0.1) is None)
+        assert client.bind(1)
+
+
+def test_a_port_for_menus_that_is_taken(menus: int) -> None:
+    """It is said, and addresses are given all the same."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("0.0.0.0", menus))
+        with Server(RANGE + MENU, (LAN,), live=True) as server, Client(server) as client:
+            assert f"no socket for DHCP to 0.0.0.0 port {menus}: Address already in use" in server.log.text()
+            assert client.bind(1)
+
+
+def test_menus_keep_to_their_interface(menus: int) -> None:
+    """bind-interfaces with one interface: both sockets are bound to it, also when it was gone and came back."""
+    need(os.geteuid() == 0, "root")
+    lo = pydnsmasq.InterfaceAddress("lo", LAN.index, LAN.address, 8)
+    with Server(RANGE + MENU + "bind-interfaces\ninterface=lo\n", (lo,)) as server:
+        if not server.server.bound_to:  # loopback does not count as one
+            server.server.bound_to = "lo"
+        first = server.server._pxe
+        server.server._poll.register(server.server.socket.fileno())
+        server.server._bound_index = 0
+        server.server._bind_again()
+        server.server._follow_addresses()
+        again = server.server._pxe
+        assert again is not None and again is not first and first is not None and first.fileno() < 0
+        assert server.server.sender.pxe_sock is again and server.server.sender.sock is server.server.socket
+        for sock in (again, server.server.socket):
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0") == b"lo"
+
+
+def test_what_asks_for_menus_is_not_relayed(menus: int) -> None:
+    with Server(RANGE + MENU + "dhcp-relay=127.0.0.1,10.77.0.9\n", (LAN,)) as server:
+        data = dhcp("REQUEST", mac(1), ITEM, ciaddr="127.0.5.60").pack()
+        info = pktinfo(LAN.index, "127.0.0.1", "127.0.0.1")
+        server.server._message(data, info, ("127.0.0.2", 68), True)
+        (sent,) = server.sent
+        assert sent.pxe and dhcpwire.parse(sent.outcome.wire).file.rstrip(b"\0") == b"pxelinux.0"
 
 
 # -- timers ------------------------------------------------------------------------

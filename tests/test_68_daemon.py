@@ -1,4 +1,4 @@
-"""Section 64: resolv files, state from files, reload, statistics."""
+"""Section 68: names and domains at start, reload, statistics, DHCP in the running daemon."""
 
 from __future__ import annotations
 
@@ -37,168 +37,6 @@ from harness import (
 from shellkit import LogLines, settings
 
 pytestmark = pytest.mark.skipif(OURS_KIND == "real", reason="about our own daemon")
-
-
-
-# -- resolv files ------------------------------------------------------------------
-
-
-class Resolv:
-    """A ResolvWatch on files in a directory; each change gets a time of its own."""
-
-    def __init__(self, directory: pathlib.Path, names: tuple[str, ...] = ("resolv",)) -> None:
-        self.directory = directory
-        self.log = LogLines()
-        self._time = 1_000_000_000
-        self.watch = pydnsmasq.ResolvWatch([str(directory / name) for name in names], self.log.log)
-
-    def write(self, text: str, name: str = "resolv") -> None:
-        path = self.directory / name
-        path.write_text(text)
-        self._time += 1
-        os.utime(path, (self._time, self._time))
-
-    def replace(self, text: str) -> None:
-        self.write(text, "resolv.tmp")
-        (self.directory / "resolv.tmp").rename(self.directory / "resolv")
-
-    @property
-    def servers(self) -> list[str]:
-        return [rule.address for rule in self.watch.rules]
-
-    def count(self, words: str) -> int:
-        return sum(words in line for line in self.log.lines())
-
-
-@pytest.fixture
-def resolv(tmp_path: pathlib.Path) -> Resolv:
-    made = Resolv(tmp_path)
-    made.write("nameserver 10.0.0.1\n")
-    assert made.watch.poll() and made.servers == ["10.0.0.1"]
-    return made
-
-
-def test_an_unchanged_file_is_no_news(resolv: Resolv) -> None:
-    assert not resolv.watch.poll() and not resolv.watch.poll()
-    assert resolv.count("reading ") == 1
-
-
-def test_a_new_list_is_news(resolv: Resolv) -> None:
-    resolv.write("# comment\nsearch x\nnameserver 10.0.0.2\nnameserver fd00::1\nnameserver fe80::1%lo\n")
-    assert resolv.watch.poll() and resolv.servers == ["10.0.0.2", "fd00::1", "fe80::1"]
-    assert resolv.watch.rules[2].scope == "lo"
-
-
-TROUBLE = {
-    "emptied": "",
-    "comments": "# nothing here\n",
-    "no servers": "search example.test\noptions edns0\n",
-    "bad servers": "nameserver\nnameserver x.y\nnameserver 1.2.3\n",
-    "zeros": "nameserver 0.0.0.0\nnameserver ::\n",
-    "binary": "\0\1\2\3\n",
-}
-
-
-@pytest.mark.parametrize("text", TROUBLE.values(), ids=TROUBLE)
-def test_a_file_without_servers_changes_nothing(text: str, resolv: Resolv) -> None:
-    for _ in range(3):
-        resolv.write(text)
-        for _ in range(2):
-            assert not resolv.watch.poll()
-            assert resolv.servers == ["10.0.0.1"]
-    assert resolv.count("no servers found in") == 1, "once is enough"
-    resolv.write("nameserver 10.0.0.2\n")
-    assert resolv.watch.poll() and resolv.servers == ["10.0.0.2"]
-    resolv.write(text)
-    assert not resolv.watch.poll() and resolv.servers == ["10.0.0.2"]
-    assert resolv.count("no servers found in") == 2
-
-
-@pytest.mark.parametrize("text", ["nameserver 10.0.0", "nameserver 10.0.0.1\nnameserver 10.0.0.2", "names"])
-def test_a_half_written_file_waits_for_the_rest(text: str, resolv: Resolv) -> None:
-    resolv.write(text)
-    assert not resolv.watch.poll() and resolv.servers == ["10.0.0.1"]
-    resolv.write("nameserver 10.0.0.1\nnameserver 10.0.0.23\n")
-    assert resolv.watch.poll() and resolv.servers == ["10.0.0.1", "10.0.0.23"]
-
-
-def test_a_file_without_a_last_newline_is_taken_in_the_end(resolv: Resolv) -> None:
-    resolv.write("nameserver 10.0.0.2")
-    assert not resolv.watch.poll()
-    time.sleep(pydnsmasq.RESOLV_SETTLE)
-    assert resolv.watch.poll() and resolv.servers == ["10.0.0.2"]
-    assert not resolv.watch.poll()
-
-
-def test_a_half_written_first_file_is_better_than_nothing(tmp_path: pathlib.Path) -> None:
-    fresh = Resolv(tmp_path)
-    fresh.write("nameserver 10.0.0.9")
-    assert fresh.watch.poll() and fresh.servers == ["10.0.0.9"]
-
-
-def test_a_file_that_vanishes(resolv: Resolv) -> None:
-    (resolv.directory / "resolv").unlink()
-    for _ in range(3):
-        assert not resolv.watch.poll() and resolv.servers == ["10.0.0.1"]
-    assert resolv.count("No such file") == 1
-    resolv.write("nameserver 10.0.0.2\n")
-    assert resolv.watch.poll() and resolv.servers == ["10.0.0.2"]
-
-
-def test_a_file_that_is_replaced(resolv: Resolv) -> None:
-    resolv.replace("nameserver 10.0.0.2\n")
-    assert resolv.watch.poll() and resolv.servers == ["10.0.0.2"]
-    resolv.replace("")
-    assert not resolv.watch.poll() and resolv.servers == ["10.0.0.2"]
-    resolv.replace("nameserver 10.0.0.3\n")
-    assert resolv.watch.poll() and resolv.servers == ["10.0.0.3"]
-
-
-def test_a_directory_that_does_not_exist_yet(tmp_path: pathlib.Path) -> None:
-    late = Resolv(tmp_path / "run" / "x")
-    assert not late.watch.poll() and late.servers == []
-    late.directory.mkdir(parents=True)
-    late.write("nameserver 10.0.0.1\n")
-    assert late.watch.poll() and late.servers == ["10.0.0.1"]
-
-
-def test_links_are_followed(resolv: Resolv) -> None:
-    link = resolv.directory / "link"
-    link.symlink_to("elsewhere")
-    watch = pydnsmasq.ResolvWatch([str(link)], resolv.log.log)
-    assert not watch.poll()
-    resolv.write("nameserver 10.0.0.5\n", "elsewhere")
-    assert watch.poll() and watch.rules[0].address == "10.0.0.5"
-    resolv.write("nameserver 10.0.0.6\n", "other")
-    link.unlink()
-    link.symlink_to("other")
-    assert watch.poll() and watch.rules[0].address == "10.0.0.6"
-
-
-def test_a_directory_in_place_of_the_file(resolv: Resolv) -> None:
-    path = resolv.directory / "resolv"
-    path.unlink()
-    path.mkdir()
-    assert not resolv.watch.poll() and resolv.servers == ["10.0.0.1"]
-    assert resolv.count("Is a directory") == 1
-
-
-def test_of_several_files_the_newest_counts(tmp_path: pathlib.Path) -> None:
-    two = Resolv(tmp_path, ("a", "b"))
-    two.write("nameserver 10.0.0.1\n", "a")
-    two.write("nameserver 10.0.0.2\n", "b")
-    assert two.watch.poll() and two.servers == ["10.0.0.2"]
-    two.write("nameserver 10.0.0.3\n", "a")
-    assert two.watch.poll() and two.servers == ["10.0.0.3"]
-    (tmp_path / "a").unlink()
-    assert two.watch.poll() and two.servers == ["10.0.0.2"]
-
-
-def test_a_huge_file_is_bounded(resolv: Resolv) -> None:
-    resolv.write("nameserver 10.0.0.2\n" + "# x\n" * 200_000)
-    resolv.watch.poll()
-    resolv.watch.poll()
-    assert resolv.servers == ["10.0.0.2"]
 
 
 # -- domains and names -------------------------------------------------------------
@@ -266,54 +104,6 @@ def test_hostname_read(name: str, valid: bool, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(pydnsmasq.socket, "gethostname", lambda: name)
     expected = dnswire.pack_name(name) if valid and name else b"\0"
     assert pydnsmasq.hostname_read() == expected
-
-
-# -- building ----------------------------------------------------------------------
-
-
-def test_local_data_from_files(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "one").write_text("10.0.0.1 a.test\n")
-    (tmp_path / "d").mkdir()
-    (tmp_path / "d" / "x").write_text("10.0.0.2 b.test\n")
-    (tmp_path / "d" / "x~").write_text("10.0.0.3 c.test\n")
-    log = LogLines()
-    paths = f"{tmp_path}/one", f"{tmp_path}/none", "/proc/self/mem"
-    conf = "no-hosts\n" + "".join(f"addn-hosts={path}\n" for path in paths) + f"hostsdir={tmp_path}/d\n"
-    data = pydnsmasq.StateBuilder(log.log).local_data(settings(conf), lambda address: b"")
-    assert data.exists(dnswire.pack_name("a.test")) and data.exists(dnswire.pack_name("b.test"))
-    assert not data.exists(dnswire.pack_name("c.test"))
-    assert f"read {tmp_path}/one - 1 names" in log.lines()
-    assert any("none: No such file" in line for line in log.lines())
-    assert any("/proc/self/mem" in line and "failed" in line for line in log.lines()), "an error while reading"
-
-
-def test_servers_of_our_own_are_left_out() -> None:
-    log = LogLines()
-    config = settings("server=10.0.0.1\nserver=10.0.0.2\nserver=10.0.0.1#5353\n")
-    rules = pydnsmasq.StateBuilder(log.log).rules(config, (), None, frozenset([packed("10.0.0.1")]))
-    assert [(one.address, one.port) for one in rules.default.servers] == [("10.0.0.2", 53), ("10.0.0.1", 5353)]
-    assert "ignoring nameserver 10.0.0.1 - local interface" in log.text()
-
-
-def test_health_lives_on_over_a_reload() -> None:
-    builder, config = pydnsmasq.StateBuilder(LogLines().log), settings("server=10.0.0.1\nserver=10.0.0.2\n")
-    old = builder.rules(config, (), None, frozenset())
-    old.default.servers[1].queries = 77
-    new = builder.rules(settings("server=10.0.0.2\n"), (), old, frozenset())
-    assert new.default.servers == [old.default.servers[1]] and new.default.servers[0].queries == 77
-    assert len(new.servers) == 1, "servers that are gone are kept for ever"
-
-
-def test_a_servers_file(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "servers"
-    path.write_text("server=10.0.0.1\nnonsense\nserver=/x.test/10.0.0.2\n")
-    log = LogLines()
-    rules = pydnsmasq.StateBuilder(log.log).rules(settings(f"servers-file={path}\n"), (), None, frozenset())
-    assert [one.address for one in rules.default.servers] == ["10.0.0.1"]
-    assert f"{path}:2" in log.text() and f"reading {path}" in log.lines()
-    path.unlink()
-    pydnsmasq.StateBuilder(log.log).rules(settings(f"servers-file={path}\n"), (), None, frozenset())
-    assert f"cannot read {path}" in log.text()
 
 
 def test_cache_line() -> None:
@@ -637,29 +427,6 @@ def test_a_server_given_by_a_name_that_fails_later(make: MakeDaemon) -> None:
             daemon.wait_log("no.such.name.invalid", seconds=30)
         assert (result.lost, result.bad) == (0, [])
         assert daemon.ask("b.test").rdatas() == ["198.18.0.1"]
-
-
-def test_a_local_domain_of_a_subnet_covers_its_reverse_zone() -> None:
-    config = settings("domain=home.lan,192.168.7.0/24,local\n")
-    rules = pydnsmasq.StateBuilder(pydnsmasq.Log()).rules(config, (), None, frozenset())
-    for text, local in (
-        ("x.home.lan", True),
-        ("5.7.168.192.in-addr.arpa", True),
-        ("5.8.168.192.in-addr.arpa", False),
-        ("x.other.lan", False),
-    ):
-        assert rules.match(pydnsmasq.dns_name_parse(text), pydnsmasq.TYPE_PTR).local is local, text
-
-
-def test_a_file_that_names_only_ourselves_changes_nothing(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "resolv.conf"
-    watch = pydnsmasq.ResolvWatch([str(path)], pydnsmasq.Log(), lambda rule: rule.address == "127.0.0.1")
-    path.write_text("nameserver 10.0.0.1\n")
-    assert watch.poll() and [rule.address for rule in watch.rules] == ["10.0.0.1"]
-    path.write_text("# by another program\nnameserver 127.0.0.1\n")
-    assert not watch.poll() and [rule.address for rule in watch.rules] == ["10.0.0.1"]
-    path.write_text("nameserver 127.0.0.1\nnameserver 10.0.0.2\n")
-    assert watch.poll() and [rule.address for rule in watch.rules] == ["10.0.0.2"]
 
 
 # -- DHCP --------------------------------------------------------------------------

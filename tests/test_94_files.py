@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ from harness import (
     run_program,
     wait_until,
 )
+from pure import Dhcp, at, dhcp_message
 
 pytestmark = pytest.mark.skipif(OURS_KIND == "real", reason="about our own files")
 
@@ -105,6 +107,8 @@ def here(line: str, directory: pathlib.Path) -> str:
         path = directory / (name + ".d")
         path.mkdir(exist_ok=True)
         value = str(path) + "".join(value.partition(",")[1:])
+    elif name == "tftp-root":
+        value = str(directory) + "".join(value.partition(",")[1:])
     elif name in ("log-facility", "dumpfile", "pid-file", "dhcp-leasefile"):
         value = str(directory / name)
     elif name == "dhcp-script":
@@ -168,6 +172,11 @@ def test_all_examples_together(without: set[str], foreground: str, tmp_path: pat
     """Everything switched on at once starts, and answers as the text says."""
     tmp_path.chmod(0o755)
     left_out = {*without, "port", "log-facility", "no-ident", "no-daemon", "pid-file", "cache-size"}
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tftp:
+            tftp.bind(("0.0.0.0", p.TFTP_PORT))
+    except OSError:  # not root, or there is another TFTP server
+        left_out.add("enable-tftp")
     # An address literal or a server for all plain names would hide what the questions are about.
     lines = [here(line, tmp_path) for line in EXAMPLES if option_name(line) not in left_out]
     lines = [line for line in lines if line not in ("server=//192.0.2.53", "user=nobody", "group=daemon")]
@@ -190,6 +199,7 @@ def test_all_examples_together(without: set[str], foreground: str, tmp_path: pat
         assert "Traceback" not in log + daemon.stderr()
         assert "not at work yet" not in log and "internal error" not in log
         assert "DHCP, IP range 198.51.100.100 -- 198.51.100.199, lease time 12h" in log
+        assert ("TFTP root is" in log) == ("enable-tftp" not in left_out)
         assert (tmp_path / "dhcp-leasefile").exists() == ("leasefile-ro" in without)
         daemon.signal(signal.SIGHUP)
         assert daemon.ask("nas.home.example").answer
@@ -201,19 +211,29 @@ def test_all_examples_together(without: set[str], foreground: str, tmp_path: pat
 # -- README.md ---------------------------------------------------------------------
 
 
+def blocks(heading: str, kind: str) -> list[str]:
+    """The examples of a kind (sh, ini) under a heading."""
+    return re.findall(rf"^```{kind}\n(.*?)^```$", part(heading), re.M | re.S)
+
+
+def part(heading: str) -> str:
+    """What is under a heading."""
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", README, re.M | re.S)
+    assert found is not None, heading
+    return found[1]
+
+
 def commands(heading: str) -> list[str]:
     """The lines of the shell examples under a heading, continued lines joined, comments left out."""
-    part = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", README, re.M | re.S)
-    assert part is not None, heading
-    text = "\n".join(re.findall(r"^```sh\n(.*?)^```$", part[1], re.M | re.S)).replace("\\\n", " ")
+    text = "\n".join(blocks(heading, "sh")).replace("\\\n", " ")
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
 def table(heading: str) -> list[list[str]]:
     """The rows of all tables under a heading, without the heads."""
-    part = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", README, re.M | re.S)
-    assert part is not None, heading
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in part[1].splitlines() if line[:1] == "|"]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in part(heading).splitlines() if line[:1] == "|"
+    ]
     heads = [number for number, row in enumerate(rows) if set(row[0]) == {"-"}]
     return [row for number, row in enumerate(rows) if number not in heads and number + 1 not in heads]
 
@@ -369,6 +389,143 @@ def test_the_check_before_taking_over(tmp_path: pathlib.Path) -> None:
     done = run_program(*words[2:])
     assert done.returncode == 1
     assert "did you mean 'cache-size'?" in done.stderr and "did you mean 'no-resolv'?" in done.stderr
+
+
+# -- booting from the network --------------------------------------------------------
+
+PAGE = "Boot a machine over the network"
+
+
+def recipe(words: str) -> list[str]:
+    """The examples of the paragraph of dnsmasq.conf that begins with these words."""
+    (lines,) = re.findall(rf"^# Recipe: {words}.*\n(?:# .*\n)*((?:#\w.*\n)+)", CONF.read_text(), re.M)
+    return [line[1:] for line in lines.splitlines()]
+
+
+def boot_conf(marker: str = "", *without: str) -> list[str]:
+    """The README's boot.conf; or with the change that has `marker`, in place of the lines that begin like `without`."""
+    first, *changes = [block.splitlines() for block in blocks(PAGE, "ini")]
+    if not marker:
+        return first
+    (change,) = [lines for lines in changes if marker in "\n".join(lines)]
+    places = [number for number, line in enumerate(first) if line.startswith(without or "dhcp-leasefile")]
+    kept = [line for line in first[places[0] :] if not line.startswith(without or "=")]
+    return first[: places[0]] + change + kept
+
+
+RANGE = "dhcp-range=198.51.100.100,198.51.100.199"
+PXE = "vendor=PXEClient"
+IPXE = "vendor=PXEClient o175=b10101"
+PI = "b827eb010203"
+BOOTS = {  # configuration; a machine: its address, option 93 and what else it sends, what it gets, or "!" and what not
+    "dnsmasq.conf, recipes of a range": (
+        [RANGE, *recipe("BIOS and UEFI"), *recipe("iPXE"), *recipe("UEFI that loads")],
+        {
+            f"m1 o93=0000 {PXE}": "undionly.kpxe",
+            f"m1 o93=0007 {PXE}": "snponly.efi",
+            f"m1 o93=0009 {PXE}": "snponly.efi",
+            f"m1 o93=000b {PXE}": "snponly-arm64.efi",
+            f"m1 o93=0000 {IPXE}": "boot.ipxe",
+            f"m1 o93=0007 {IPXE}": "boot.ipxe",
+            "m1 o93=0010 vendor=HTTPClient": "http://198.51.100.6/ipxe.efi HTTPClient",
+        },
+    ),
+    "dnsmasq.conf, recipe of the proxy": (
+        [*recipe("iPXE"), *recipe("another DHCP server")],
+        {
+            f"m1 o93=0000 {PXE}": "Boot_with_iPXE",
+            f"m1 o93=0000 {IPXE}": "boot.ipxe 198.51.100.1",
+            f"m1 o93=0007 ci=198.51.100.77 {PXE}": "snponly.efi 198.51.100.1",
+            f"m1 o93=0007 {IPXE}": "boot.ipxe 198.51.100.1",
+        },
+    ),
+    "dnsmasq.conf, recipe of the Raspberry Pi": (
+        [RANGE, *recipe("Raspberry Pi")],
+        {f"{PI} o93=0000 {PXE}": "Raspberry_Pi_Boot 198.51.100.1", f"m1 o93=0000 {PXE}": "!Raspberry_Pi_Boot"},
+    ),
+    "README": (
+        boot_conf(),
+        {
+            f"m1 o93=0000 {PXE}": "undionly.kpxe 192.168.77.1",
+            f"m1 o93=0007 {PXE}": "snponly.efi 192.168.77.1",
+            f"m1 o93=0000 {IPXE}": "boot.ipxe 192.168.77.1",
+            f"m1 o93=0007 {IPXE}": "boot.ipxe 192.168.77.1",
+        },
+    ),
+    "README, beside another server": (
+        boot_conf("proxy", "dhcp-range", "dhcp-authoritative", "dhcp-boot"),
+        {
+            f"m1 o93=0000 {PXE}": "iPXE",
+            f"m1 o93=0000 {IPXE}": "boot.ipxe 192.168.77.1",
+            f"m1 o93=0007 ci=192.168.77.77 {PXE}": "snponly.efi 192.168.77.1",
+            f"m1 o93=0007 {IPXE}": "boot.ipxe 192.168.77.1",
+        },
+    ),
+    "README, a menu": (
+        boot_conf("pxe-prompt"),
+        {
+            f"m1 o93=0000 {PXE}": "Press_F8 Install_Debian Boot_from_the_disk",
+            f"m1 o93=0007 {PXE}": "snponly.efi !Install_Debian",
+            f"m1 o93=0000 {IPXE}": "boot.ipxe !Install_Debian",
+        },
+    ),
+    "README, Secure Boot": (
+        boot_conf("dhcp-no-override", "dhcp-boot=tag:efi,"),
+        {
+            f"m1 o93=0000 {PXE} prl=66,67": "undionly.kpxe",
+            f"m1 o93=0007 {PXE} prl=66,67": "debian-installer/amd64/bootnetx64.efi",
+        },
+    ),
+    "README, HTTP": (
+        boot_conf("HTTPClient"),
+        {
+            "m1 o93=0010 vendor=HTTPClient": "http://192.168.77.1/snponly.efi HTTPClient",
+            f"m1 o93=0007 {PXE}": "snponly.efi",
+            f"m1 o93=0007 {IPXE}": "boot.ipxe",
+        },
+    ),
+    "README, Raspberry Pi": (
+        boot_conf("tag:pi", "dhcp-boot=undionly"),
+        {
+            f"{PI} o93=0000 {PXE}": "Raspberry_Pi_Boot 192.168.77.1",
+            f"m1 o93=0000 {PXE}": "undionly.kpxe !Raspberry_Pi_Boot",
+            f"m1 o93=0007 {PXE}": "snponly.efi",
+            f"m1 o93=0000 {IPXE}": "boot.ipxe",
+        },
+    ),
+    "README, Raspberry Pi alone": (
+        boot_conf("pxe-service=0", "dhcp-boot"),
+        {f"m1 o93=0000 {PXE}": "Raspberry_Pi_Boot 192.168.77.1"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("lines", "machines"), BOOTS.values(), ids=BOOTS)
+def test_what_machines_boot(lines: list[str], machines: dict[str, str]) -> None:
+    """The recipes have machines boot what their text says."""
+    server = re.sub(r".*=([\d.]+\.)\d+,.*", r"\g<1>1", next(line for line in lines if "dhcp-range" in line))
+    for machine, expected in machines.items():
+        dhcp = Dhcp(*lines, interfaces=[at("lan0", server, 24)])
+        kind = "discover"
+        if "ci=" in machine:  # by port 4011
+            kind, arrival = "request", dhcp.arrival([], dhcp_message(["request", "m1"]))
+            arrival.pxe = True
+            dhcp.arrival = lambda words, message, arrival=arrival: arrival  # type: ignore[method-assign]
+        dhcp.send(f"{kind} {machine}")
+        reply = dhcp.reply
+        assert reply is not None, machine
+        assert "dhcp-no-override" not in lines or reply.value(67) is None, machine
+        fields = [reply.file.decode(), reply.siaddr, *(data.decode("latin-1") for _, data in reply.options)]
+        for text in [word.replace("_", " ") for word in expected.split()]:
+            assert any(text.lstrip("!") in field for field in fields) != text.startswith("!"), (machine, text, fields)
+
+
+@pytest.mark.parametrize("lines", [boot for boot, _ in BOOTS.values()], ids=BOOTS)
+def test_boot_files_are_sound(lines: list[str], tmp_path: pathlib.Path) -> None:
+    conf = tmp_path / "conf"
+    conf.write_text("".join(line + "\n" for line in lines))
+    done = run_program("--test", "-C", str(conf))
+    assert (done.returncode, done.stderr) == (0, "dnsmasq: syntax check OK.\n")
 
 
 # -- the licence -------------------------------------------------------------------
@@ -663,7 +820,7 @@ def test_the_first_dhcp_network(machine: Machine) -> None:
     """The README's file and commands word for word, on a machine where nobody is disturbed."""
     for tool in ("ip", "udhcpc", "dig"):
         need(shutil.which(tool), tool)
-    (conf,) = re.findall(r"^```ini\n(.*?)^```$", README, re.M | re.S)
+    (conf,) = blocks("Your first DHCP network", "ini")
     machine.write("/run/first.conf", conf.replace("/tmp/", "/run/"))
     machine.run("cp", "/run/source/pydnsmasq.py", "/run")
     resolvers = machine.run("cat", "/etc/resolv.conf", check=False).stdout
@@ -689,6 +846,45 @@ def test_the_first_dhcp_network(machine: Machine) -> None:
         machine.run("sh", "-c", line.removeprefix("sudo ").replace("/tmp/", "/run/"))
     assert machine.run("ip", "netns").stdout == ""
     assert machine.run("cat", "/etc/resolv.conf", check=False).stdout == resolvers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("firmware", ["BIOS", "UEFI"])
+def test_a_boot_over_the_network(machine: Machine, firmware: str) -> None:
+    """The README's files and commands word for word, but what is booted in the end is no system."""
+    for tool in ("ip", "qemu-system-x86_64"):
+        need(shutil.which(tool), tool)
+    for path in ("/usr/lib/ipxe/snponly.efi", "/usr/share/ovmf/OVMF.fd"):
+        need(os.path.exists(path), path)
+    conf, (script,) = blocks(PAGE, "ini")[0], blocks(PAGE, "ipxe")
+    machine.run("mount", "-t", "tmpfs", "none", "/srv")
+    machine.run("cp", "/run/source/pydnsmasq.py", "/run")
+    machine.write("/run/boot.conf", conf.replace("/tmp/", "/run/"))
+    lines = [line.removeprefix("sudo ").replace("/tmp/", "/run/") for line in commands(PAGE)]
+    expected = ["boot.ipxe", *re.findall(r"debian-installer/\S+", script)][:2]
+    for line in lines:
+        if line.startswith("cp -r /usr/lib/debian-installer"):
+            machine.run("mkdir", "-p", f"/srv/tftp/{os.path.dirname(expected[1])}")
+            machine.write(f"/srv/tftp/{expected[1]}", "no kernel\n")
+            machine.write("/srv/tftp/boot.ipxe", script)
+        elif " -d " in line:
+            machine.run("sh", "-c", f"{line} >server.log 2>&1 & echo $! >server.pid")
+            wait_until(lambda: "TFTP root is" in machine.run("cat", "server.log").stdout, 10, "the server")
+        elif "qemu" in line and "apt-get" not in line:
+            if firmware == "BIOS":
+                line = re.sub(r"-bios \S+", "", line).replace(",romfile=", "")
+            else:
+                expected.insert(0, "snponly.efi")
+            machine.run("sh", "-c", f"{line} </dev/null >serial 2>&1 & echo $! >qemu.pid")
+            wait_until(
+                lambda: f"sent /srv/tftp/{expected[-1]} " in machine.run("cat", "server.log").stdout, 120, "boot"
+            )
+            machine.run("sh", "-c", "kill $(cat qemu.pid); kill -INT $(cat server.pid)")
+        elif not re.search("apt-get|/media/card|12345678", line):
+            machine.run("sh", "-c", line)
+    log = machine.run("cat", "server.log").stdout
+    assert re.findall(r"sent /srv/tftp/(\S+) to", log) == expected, log
+    assert machine.run("ip", "netns").stdout == ""
 
 
 def test_the_script_in_it(tmp_path: pathlib.Path) -> None:

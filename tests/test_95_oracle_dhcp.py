@@ -27,16 +27,20 @@ import pytest
 
 import dhcpwire
 import dnswire
-from dhcp_oracle_cases import CASES, DhcpCase
+from dhcp_oracle_cases import CASES as DHCP_CASES
+from dhcp_oracle_cases import DhcpCase
 from dhcpwire import Datagram, DhcpMessage, RawClient
 from harness import OURS_KIND, REAL, Daemon, need, need_tool, wait_until
+from pxe_oracle_cases import CASES as PXE_CASES
 from test_91_oracle_dns import differences as dns_differences
 from test_91_oracle_dns import read_reply
 
+CASES = [*DHCP_CASES, *PXE_CASES]
 SILENCE_SECONDS = 0.1  # what comes later is found by the next look at the frames
 REPLY_SECONDS = 8.0
 OUR_SECONDS = 3.0  # after the other's reply
-LOG_SECONDS = 0.6
+LOG_SECONDS = 2.0
+OURS_ALONE = "dhcp-range with proxy serves nobody"  # a line of the log
 ENOUGH = 40  # complaints, after which a case ends
 LINKS = {"up0": ("lan0", "10.77.1", 1), "up1": ("wan0", "10.77.2", 2)}
 RELAYED = ("10.77.5.0/24", "10.77.6.0/24", "10.77.7.0/24")
@@ -142,6 +146,22 @@ AGENT_WORDS = {
     "circuit": (1, _any), "remote": (2, _any), "link": (5, socket.inet_aton), "subscr": (6, _any),
     "over": (11, socket.inet_aton),
 }  # fmt: skip
+MACHINE_ID = bytes(range(17))
+
+
+def _pxe(text: str) -> list[tuple[int, bytes]]:
+    """What a boot ROM for that architecture tells of itself."""
+    arch = int(text)
+    vendor = b"PXEClient:Arch:%05d:UNDI:002001" % arch
+    return [(60, vendor), (93, struct.pack("!H", arch)), (94, b"\1\2\1"), (97, MACHINE_ID)]
+
+
+def _item(text: str) -> list[tuple[int, bytes]]:
+    """TYPE.LAYER of an item of the PXE menu."""
+    return [(43, b"\x47\4" + struct.pack("!2H", *map(int, text.split("."))) + b"\xff")]
+
+
+SEVERAL_OPTIONS = {"pxe": _pxe, "item": _item}
 ADDRESS_WORDS = {"ci": "ciaddr", "yi": "yiaddr", "si": "siaddr", "gi": "giaddr"}
 NUMBER_WORDS = ("hops", "secs", "flags", "htype", "op")
 CONTROL_WORDS = ("on", "to", "from", "sport", "dport")
@@ -156,11 +176,12 @@ def mac_of(word: str) -> bytes:
 
 @dataclass
 class Packet:
-    """A packet that is ready to be sent on an interface."""
+    """A packet that is ready to be sent on an interface, and the addresses where its sender may be reached."""
 
     message: DhcpMessage
     interface: str
     frame: bytes
+    owned: list[str]
 
 
 def build(words: list[str], number: int, memory: dict[str, str]) -> Packet:
@@ -180,6 +201,8 @@ def build(words: list[str], number: int, memory: dict[str, str]) -> Packet:
         elif key in AGENT_WORDS:
             code, convert = AGENT_WORDS[key]
             agent += bytes((code, len(convert(value)))) + convert(value)
+        elif key in SEVERAL_OPTIONS:
+            message.options += SEVERAL_OPTIONS[key](value)
         elif re.fullmatch(r"o\d+", key):
             message.options.append((int(key[1:]), _any(value)))
         else:
@@ -216,7 +239,8 @@ def _envelope(message: DhcpMessage, given: dict[str, str]) -> Packet:
     frame.to_port = int(given.get("dport", 67))
     if frame.to_ip != "255.255.255.255":
         frame.to_mac = server_mac(number)
-    return Packet(message, interface, frame.pack())
+    owned = {message.ciaddr, message.ciaddr if relayed else frame.from_ip} - {"0.0.0.0"}
+    return Packet(message, interface, frame.pack(), sorted(owned))
 
 
 def server_mac(number: int) -> bytes:
@@ -299,7 +323,7 @@ class Side:
     complaints: set[str] = field(default_factory=set)
 
     def new_lines(self) -> list[str]:
-        lines = [line for line in self.daemon.log().splitlines() if "dnsmasq-dhcp[" in line]
+        lines = [line for line in self.daemon.log().splitlines() if "dnsmasq-dhcp[" in line and OURS_ALONE not in line]
         fresh, self.lines = lines[self.lines :], len(lines)
         return [line for line in map(self.normal, fresh) if not self.repeated(line)]
 
@@ -335,6 +359,12 @@ class Side:
         self.daemon.wait_log("started, version", 15)
         if "dhcp-range" in self.daemon.conf_path.read_text("latin-1"):
             self.daemon.wait_log("DHCP, ")
+
+    def sockets(self) -> list[str]:
+        """Where DHCP, PXE and TFTP listen."""
+        words = ["ip", "netns", "exec", self.world.name("s"), "ss", "-Huln"]
+        lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+        return sorted(found for line in lines if re.search(r":(67|69|1067|4011)$", found := line.split()[3]))
 
     def leases(self) -> list[list[str]]:
         path = self.daemon.directory / "leases"
@@ -444,8 +474,8 @@ def receive(side: Side, xid: int, seconds: float) -> Reply | None:
 def put(packet: Packet, sides: tuple[Side, Side], exchange: Exchange) -> tuple[Reply | None, Reply | None]:
     """Send a packet on both sides and collect the replies."""
     for side in sides:
-        if packet.message.ciaddr != "0.0.0.0":
-            side.world.peer.own(packet.message.ciaddr, packet.message.chaddr)
+        for address in packet.owned:
+            side.world.peer.own(address, packet.message.chaddr)
         side.world.peer.send(packet.interface, packet.frame)
     silent = exchange.outcome == "SILENCE"
     real = receive(sides[0], packet.message.xid, SILENCE_SECONDS if silent else REPLY_SECONDS)
@@ -561,14 +591,18 @@ def compare_names(case: DhcpCase, real: Side, ours: Side) -> list[str]:
     return found
 
 
+def compare_sockets(real: Side, ours: Side) -> list[str]:
+    return list_differences("sockets", real.sockets(), ours.sockets())
+
+
 def run_other(words: list[str], case: DhcpCase, sides: tuple[Side, Side]) -> list[str]:
-    """A line that is no packet: sleep, dns, leases, write, watch, hup, restart."""
+    """A line that is no packet: sleep, dns, leases, sockets, write, watch, hup, restart."""
     if words[0] == "sleep":
         time.sleep(float(words[1]))
     elif words[0] == "dns":
         return ask_both(case.dns, *sides, words[1], words[2])
-    elif words[0] == "leases":
-        return compare_leases(*sides)
+    elif words[0] in ("leases", "sockets"):
+        return compare_leases(*sides) if words[0] == "leases" else compare_sockets(*sides)
     elif words[0] in ("write", "watch"):
         for side in sides:
             side.daemon.write(words[1], case.later[words[1]])
@@ -635,8 +669,9 @@ def test_same_conversation(sides: tuple[Side, Side], request: pytest.FixtureRequ
 
 
 def test_the_table_is_large_enough() -> None:
-    assert len(CASES) >= 35
-    assert sum(exchange.is_packet for case in CASES for exchange in exchanges_of(case)) >= 100
+    for cases, number, packets in ((DHCP_CASES, 35, 100), (PXE_CASES, 40, 200)):
+        assert len(cases) >= number
+        assert sum(exchange.is_packet for case in cases for exchange in exchanges_of(case)) >= packets
     assert len({case.name for case in CASES}) == len(CASES)
 
 

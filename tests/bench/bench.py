@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""pydnsmasq beside the real dnsmasq, on loopback (DHCP: in namespaces of its own), in the same run.
+"""pydnsmasq beside the real dnsmasq, on loopback (DHCP and TFTP: in namespaces of its own), in the same run.
 
     tests/bench/bench.py [--seconds S] [--rounds N] [NAME ...]
 
-The two take turns within each round; medians of the rounds are compared.
+They take turns within each round; medians of the rounds are compared, for TFTP
+with the better of dnsmasq and tftpd-hpa.
 Ratios above 1 are good for what is "per second", below 1 for everything else.
 CPU is that of the daemon alone, its children included.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -25,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -32,8 +35,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 import dnswire  # noqa: E402
+import netkit  # noqa: E402
 from harness import OURS_KIND, PROGRAM, REAL, Daemon, free_port, process_cpu_seconds, udp_raw  # noqa: E402
 
+PEERS = ("real", "tftpd-hpa")
 SIDES = ("real", "ours")
 ALONE = "no-resolv\nno-hosts\n"
 NAMES = 2000
@@ -69,11 +74,12 @@ class Result:
         print(f"\n{self.name}")
         for what, sides in self.medians().items():
             cells = "  ".join(f"{side} {value:>12,.2f}" for side, value in sides.items())
-            real, ours = sides.get("real"), sides.get("ours")
-            ratio = f"  ours/real {ours / real:6.2f}" if real and ours is not None else ""
+            peers, ours = {side: value for side, value in sides.items() if side in PEERS}, sides.get("ours")
+            peer = (max if "per second" in what else min)(peers, key=lambda side: peers[side], default="")
+            ratio = f"  ours/{peer} {ours / peers[peer]:6.2f}" if peers.get(peer) and ours is not None else ""
             spread = self.values[what].get("ours", [])
             extent = f"  (ours {min(spread):,.2f} to {max(spread):,.2f})" if len(spread) > 1 else ""
-            print(f"  {what:<37} {cells}{ratio}{extent}", flush=True)
+            print(f"  {what:<48} {cells}{ratio}{extent}", flush=True)
 
 
 # -- tools -----------------------------------------------------------------------
@@ -648,6 +654,216 @@ def bench_leases(options: Options, result: Result) -> None:
                 dhcp_beside_dns(options, result, net, side, last["real", LEASES[0]], "DHCP at real's limit")
 
 
+# -- TFTP ------------------------------------------------------------------------
+
+TFTP_SIDES = (*PEERS, "ours")
+TFTP_CONF = "enable-tftp\ntftp-root={root}\ntftp-max=100\nbind-interfaces\nlisten-address=127.0.0.{n},10.66.0.{n}\n"
+TFTP_ADDRESSES = {"loopback": "127.0.0.{n}", "veth": "10.66.0.{n}"}
+TFTP_FILES = {"128k": 1 << 17, "256k": 1 << 18, "8m": 8 << 20, "16m": 16 << 20, "64m": 64 << 20}
+
+
+@dataclass(frozen=True)
+class TftpRun:
+    """What is fetched, and how."""
+
+    label: str
+    file: str
+    blksize: int
+    window: int = 1
+    clients: int = 1
+
+    @property
+    def size(self) -> int:
+        return TFTP_FILES[self.file] * self.clients
+
+
+TFTP_RUNS = (
+    TftpRun("512", "16m", 512),
+    TftpRun("1468", "64m", 1468),
+    TftpRun("8192", "64m", 8192),
+    TftpRun("1468, window 16", "64m", 1468, 16),
+    TftpRun("1468, 20 clients", "8m", 1468, 1, 20),
+)
+# Small files, as dnsmasq and tftpd-hpa pause for a second or more at each loss, and for us a large one.
+TFTP_LOSSES = {
+    percent: (
+        TftpRun("1468", small, 1468),
+        TftpRun("1468, window 16", small, 1468, 16),
+        TftpRun("1468, window 16, 16 MB", "16m", 1468, 16),
+    )
+    for percent, small in ((1, "256k"), (5, "128k"))
+}
+# In C, and in Python with two system calls a block; what is fetched is checked.
+TFTP_CLIENTS = ("atftp", "python")
+
+
+@dataclass
+class TftpSide:
+    """A TFTP server on 127.0.0.n and 10.66.0.n; tftpd-hpa needs a process for each."""
+
+    number: int
+    pids: list[int]
+
+    def cpu(self) -> float:
+        return sum(map(cpu_of, self.pids))
+
+    def resident(self) -> float:
+        """Megabytes of the largest of its processes, at its peak."""
+        most = 0.0
+        for pid in (one for first in self.pids for one in tree(first)):
+            with contextlib.suppress(OSError):
+                match = re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())
+                most = max(most, int(match[1]) / 1024 if match else 0.0)
+        return most
+
+
+class TftpNet(Network):
+    """The servers in one namespace; their files, some of random octets and one with nothing but a hole."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+        self.root = options.directory / "tftp"
+        self.sides: dict[str, TftpSide] = {}
+        self.sums: dict[str, int] = {}
+        self.stack = contextlib.ExitStack()
+
+    def __enter__(self) -> TftpNet:
+        super().__enter__()
+        try:
+            # Large frames: dnsmasq never fragments, tftpd-hpa does, and 8192 octets shall be one packet for all.
+            subprocess.run(["ip", "-n", self.server, "link", "set", "lan0", "mtu", "9000"], check=True)
+            subprocess.run(["ip", "-n", self.client, "link", "set", "up0", "mtu", "9000"], check=True)
+            self.root.mkdir(exist_ok=True)
+            for name, size in TFTP_FILES.items():
+                data = os.urandom(size)
+                (self.root / name).write_bytes(data)
+                self.sums[name] = zlib.crc32(data)
+            with (self.root / "1g").open("wb") as file:
+                file.truncate(1 << 30)
+            for number, side in enumerate(TFTP_SIDES, 11):
+                subprocess.run(
+                    ["ip", "-n", self.server, "addr", "add", f"10.66.0.{number}/16", "dev", "lan0"], check=True
+                )
+                self.sides[side] = TftpSide(number, (self.hpa if side == "tftpd-hpa" else self.daemon)(side, number))
+            time.sleep(0.5)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+        super().__exit__()
+
+    def hpa(self, side: str, number: int) -> list[int]:
+        pids = []
+        for address in TFTP_ADDRESSES.values():
+            words = ["in.tftpd", "-L", "-4", "-s", "-a", address.format(n=number) + ":69", str(self.root)]
+            process = subprocess.Popen([*self.inside(self.server), *words])
+            self.stack.callback(process.wait)
+            self.stack.callback(process.terminate)
+            pids.append(process.pid)
+        return pids
+
+    def daemon(self, side: str, number: int) -> list[int]:
+        conf = ALONE + TFTP_CONF.format(root=self.root, n=number)
+        directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{side}-", dir=self.options.directory))
+        daemon = NetDaemon(directory, conf, kind=side, python=self.options.python)
+        daemon.inside = self.inside(self.server)
+        self.stack.callback(daemon.stop)
+        daemon.spawn().wait_log("started, version", 30)
+        return [daemon.pid]
+
+    def fetch(self, client: str, way: str, side: str, run: TftpRun) -> float:
+        """Seconds that it took; what came is what the file holds."""
+        address = TFTP_ADDRESSES[way].format(n=self.sides[side].number)
+        inside = self.inside(self.server if way == "loopback" else self.client)
+        seconds, sums = (self.by_python if client == "python" else self.by_atftp)(inside, address, run)
+        assert sums == [self.sums[run.file]] * run.clients, f"{side}: {run} came damaged or not at all"
+        return seconds
+
+    def by_python(self, inside: tuple[str, ...], address: str, run: TftpRun) -> tuple[float, list[int]]:
+        words = [sys.executable, "-S", str(HERE / "tftpget.py"), address, run.file]
+        words += [str(number) for number in (run.blksize, run.window, run.clients)]
+        done = subprocess.run([*inside, *words], stdout=subprocess.PIPE, text=True, check=True, timeout=600)
+        came = [json.loads(line) for line in done.stdout.splitlines()]
+        seconds = max(one["ended"] for one in came) - min(one["began"] for one in came)
+        return seconds, [one["crc"] for one in came]
+
+    def by_atftp(self, inside: tuple[str, ...], address: str, run: TftpRun) -> tuple[float, list[int]]:
+        words = [*inside, "atftp", "--tftp-timeout", "1", "--option", f"blksize {run.blksize}"]
+        words += ["--option", f"windowsize {run.window}"] if run.window > 1 else []
+        targets = [self.options.directory / f"got{number}" for number in range(run.clients)]
+        began = time.monotonic()
+        running = [
+            subprocess.Popen([*words, "-g", "-r", run.file, "-l", str(target), address], stderr=subprocess.DEVNULL)
+            for target in targets
+        ]
+        codes = [process.wait(600) for process in running]
+        seconds = time.monotonic() - began
+        assert not any(codes), f"atftp ended with {codes}"
+        return seconds, [zlib.crc32(target.read_bytes()) for target in targets]
+
+
+@contextlib.contextmanager
+def tftp_net(options: Options) -> Iterator[TftpNet | None]:
+    if os.geteuid() != 0 or not shutil.which("in.tftpd") or not shutil.which("atftp"):
+        print("tftp: skipped, needs root, tftpd-hpa and atftp", file=sys.stderr)
+        yield None
+        return
+    with TftpNet(options) as net:
+        yield net
+
+
+def tftp_memory(net: TftpNet, result: Result) -> None:
+    """Peaks after small files and after a large one, which must not matter."""
+    for side, server in net.sides.items():
+        result.add("peak RSS MB, files of 64 MB", side, server.resident())
+    for side, server in net.sides.items():
+        address = TFTP_ADDRESSES["loopback"].format(n=server.number)
+        words = [sys.executable, "-S", str(HERE / "tftpget.py"), address, "1g", "8192"]
+        process = subprocess.Popen([*net.inside(net.server), *words], stdout=subprocess.DEVNULL)
+        most = 0.0
+        while process.poll() is None:
+            most = max(most, server.resident())
+            time.sleep(0.5)
+        assert process.returncode == 0
+        result.add("peak RSS MB, a file of 1 GB", side, most)
+
+
+def bench_tftp(options: Options, result: Result) -> None:
+    """TFTP on loopback and over veth: one client, windows, 20 clients at once (needs root)"""
+    with tftp_net(options) as net:
+        for turn in range(options.rounds if net else 0):
+            assert net is not None
+            for way, run, client, side in itertools.product(TFTP_ADDRESSES, TFTP_RUNS, TFTP_CLIENTS, TFTP_SIDES):
+                before = net.sides[side].cpu()
+                seconds = net.fetch(client, way, side, run)
+                used = net.sides[side].cpu() - before
+                what = f"{way}, {run.label}, {client}"
+                result.add(f"{what}: MB per second", side, run.size / seconds / 1e6)
+                if side != "tftpd-hpa":  # which forgets what its children used
+                    result.add(f"{what}: CPU s of 64 MB", side, used * (64 << 20) / run.size)
+            if not turn:
+                tftp_memory(net, result)
+
+
+def bench_tftploss(options: Options, result: Result) -> None:
+    """TFTP with packets lost both ways (needs root)"""
+    for percent, runs in TFTP_LOSSES.items():
+        with tftp_net(options) as net:
+            if net is None:
+                return
+            netkit.lose(net.server, "lan0", percent)
+            netkit.lose(net.client, "up0", percent)
+            for _, run, side in itertools.product(range(min(options.rounds, 3)), runs, TFTP_SIDES):
+                if run.file == "16m" and side != "ours":
+                    continue
+                seconds = net.fetch("python", "veth", side, run)
+                result.add(f"{percent} % lost, {run.label}: kB per second", side, run.size / seconds / 1e3)
+
+
 BENCHES: dict[str, Callable[[Options, Result], None]] = {
     "cached": bench_cached,
     "logged": bench_logged,
@@ -659,6 +875,8 @@ BENCHES: dict[str, Callable[[Options, Result], None]] = {
     "names": bench_names,
     "million": bench_million,
     "leases": bench_leases,
+    "tftp": bench_tftp,
+    "tftploss": bench_tftploss,
 }
 
 
