@@ -13789,15 +13789,20 @@ class TftpListener(socketserver.UDPServer):
 
 @record
 class TftpClient:
-    """Who sent a request, and how it came: packet info, interface, our address there with its scope for bind()."""
+    """Who sent a request, and how it came: to which address of ours (packed; for bind()), by which interface."""
 
     peer: tuple[Any, ...]
-    info: bytes
+    packed: bytes
     address: str
     local: tuple[Any, ...]  # with port 0
     interface: str
     listener: TftpListener
     control: list[tuple[int, int, bytes]]  # that makes replies leave from this address
+
+
+def _info_local(info: bytes) -> bytes:
+    """Give the address of ours in the packet info of either family."""
+    return info[:16] if len(info) == 20 else info[4:8]
 
 
 def _datagrams_send(send: Callable[..., int], packets: Sequence[bytes], more: tuple[Any, ...]) -> bool:
@@ -13901,7 +13906,8 @@ class TftpRun:
     """A transfer as it runs: its conversation, its port, its file.  Only its worker's thread touches it."""
 
     __slots__ = (
-        "client", "transfer", "port", "file", "path", "request", "worker", "ended", "receive", "send", "on_packet",
+        "client", "transfer", "port", "file", "path", "request", "key", "worker", "ended", "receive", "send",
+        "on_packet",
     )  # fmt: skip
 
     def __init__(
@@ -13914,6 +13920,7 @@ class TftpRun:
         self.file = file
         self.path = path
         self.request = request
+        self.key = (client.peer, client.packed)
         self.worker = worker
         self.ended = False
         # What is called for each packet, at hand: a tenth of the time that Python needs for a block.
@@ -14090,7 +14097,7 @@ class TftpServer:
         self._bind = bind
         self._files = TftpFiles()
         self._lock = threading.Lock()  # of the two that follow
-        self._by_peer: dict[tuple[tuple[Any, ...], bytes], TftpRun] = {}  # by client and packet info
+        self._by_peer: dict[tuple[tuple[Any, ...], bytes], TftpRun] = {}  # by client and our address
         self._full = False  # tftp-max is reached: requests wait in the kernel
         self._workers = [TftpWorker(self._finish, log) for _ in range(min(TFTP_WORKERS, os.cpu_count() or 1))]
         self._listeners: dict[int, TftpListener] = {}  # by descriptor; the first worker reads them
@@ -14172,7 +14179,7 @@ class TftpServer:
             except OSError:
                 return
             info = control[0][2]
-            run = self._by_peer.get((peer, info))
+            run = self._by_peer.get((peer, _info_local(info)))
             if run is None:
                 self._request(listener, info, peer, data)
             elif not run.worker.flooded:  # else it is lost, as packets are
@@ -14221,14 +14228,14 @@ class TftpServer:
         if run is None:
             return
         with self._lock:
-            self._by_peer[peer, info] = run
+            self._by_peer[run.key] = run
             self._admit_requests()
         run.worker.do(functools.partial(run.worker.take, run))
 
     def _client(self, listener: TftpListener, info: bytes, peer: tuple[Any, ...]) -> TftpClient | None:
         """Tell how a request came; None when TFTP is not served there."""
         ipv6 = listener.address_family == socket.AF_INET6
-        local, index = (info[:16], info[16:20]) if ipv6 else (info[4:8], info[:4])
+        local, index = _info_local(info), info[16:20] if ipv6 else info[:4]
         number = int.from_bytes(index, sys.byteorder)
         text = address_format(local)
         near = local[:2] == b"\xfe\x80"
@@ -14242,7 +14249,7 @@ class TftpServer:
         target = (text, 0, 0, number if near else 0) if ipv6 else (text, 0)
         level, kind = (socket.IPPROTO_IPV6, IPV6_PKTINFO) if ipv6 else (socket.IPPROTO_IP, IP_PKTINFO)
         source = local + index if ipv6 else b"\0" * 4 + local + b"\0" * 4
-        return TftpClient(peer, info, peer[0].partition("%")[0], target, interface, listener, [(level, kind, source)])
+        return TftpClient(peer, local, peer[0].partition("%")[0], target, interface, listener, [(level, kind, source)])
 
     def _begin(self, client: TftpClient, data: bytes) -> TftpRun | None:
         config = self.config
@@ -14307,9 +14314,8 @@ class TftpServer:
         run.worker.drop(run)
         self._files.release(run.file)
         with self._lock:
-            key = (run.client.peer, run.client.info)
-            if self._by_peer.get(key) is run:
-                del self._by_peer[key]
+            if self._by_peer.get(run.key) is run:
+                del self._by_peer[run.key]
             self._admit_requests()
 
     def _admit_requests(self) -> None:

@@ -1512,6 +1512,9 @@ BOOTS: list[tuple[str, list[str], str]] = [
         request m1 pxe=0 ci=.77 item=32768.0 dport=4011 -> ACK .77
         head file si -> 'pxelinux.0 .1"""),
     ("an answer that has nowhere to go", [BESIDE, *BOTH], "request m1 pxe=0 dport=4011 from=0.0.0.0 -> SILENCE"),
+    ("to the client's address, whoever sent it", [BESIDE, *BOTH], """
+        request m1 pxe=0 ci=.77 dport=4011 from=.78 sport=5000 -> ACK 0.0.0.0
+        to -> .77:5000"""),
     ("to where it came from, with no address", [BESIDE, *BOTH], """
         request m1 pxe=0 dport=4011 from=.78 sport=5000 -> ACK 0.0.0.0
         to -> .78:5000"""),

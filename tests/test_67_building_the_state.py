@@ -168,7 +168,7 @@ def test_of_several_files_the_newest_counts(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_huge_file_is_bounded(resolv: Resolv) -> None:
-    resolv.write("nameserver 10.0.0.2\n" + "# x\n" * 200_000)
+    resolv.write("nameserver 10.0.0.2\n" + "# x\n" * 200_000 + "nameserver 10.0.0.3\n")
     resolv.watch.poll()
     resolv.watch.poll()
     assert resolv.servers == ["10.0.0.2"]

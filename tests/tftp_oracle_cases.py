@@ -110,7 +110,7 @@ raw %00%07f%00octet%00 -> ERROR 4
 raw %01%01f%00octet%00 -> ERROR 4
 raw %00%03%00%01xx -> ERROR 4
 raw %00%04%00%01 -> ERROR 4
-raw %00%05%00%00boo%00 -> ERROR 4
+raw %00%05%00%00boo%00 -> ERROR 4 ! SILENCE ~log : two servers could answer errors with errors for ever
 raw %00%06tsize%000%00 -> ERROR 4
 raw %FF%FF%FF%FF -> ERROR 4
 raw  -> SILENCE
@@ -336,7 +336,7 @@ g: error 0 -> SILENCE
 # strangers
 h: ask five -> DATA 1 of 512
 i: ack 1 at=h -> ERROR 5 ignoring packet from 10.77.1.2 (TID mismatch)
-i: error 0 evil at=h -> ERROR 5
+i: error 0 evil at=h -> ERROR 5 ! SILENCE ~log : errors are not answered
 i: send x at=h -> ERROR 5
 i: send %00%01f%00octet%00 at=h -> ERROR 5
 h: ack 1 -> DATA 2 of 512
@@ -406,7 +406,7 @@ b: ack 1 -> SILENCE
 c: ask five blksize=600 -> OACK blksize=600
 c: ack 0 -> DATA 1 of 600
 d: ack 1 at=c -> ERROR 4
-d: error 0 evil at=c -> ERROR 4
+d: error 0 evil at=c -> ERROR 4 ! SILENCE ~log : errors are not answered
 c: ack 1 -> DATA 2 of 600
 c: error 0 enough -> SILENCE
 c: ack 2 -> ERROR 4
