@@ -8340,6 +8340,11 @@ def option_data(rule: DhcpOptionRule, local: int) -> bytes:
     return data
 
 
+def suboption(number: int, data: bytes) -> bytes:
+    """Pack a suboption of at most 255 octets."""
+    return bytes((number, len(data))) + data
+
+
 class Dhcp4Writer:
     """Write the options of one reply, behind those that its message type begins with.
 
@@ -8410,9 +8415,13 @@ class Dhcp4Writer:
         if override and self.wanted is not None and number in self.wanted:
             self.put(number, raw + b"\0")
         elif number == OPT_FILE:
-            self.reply.file = raw[:127]
+            self.name_file(text)
         else:
             self.reply.sname = raw[:63]
+
+    def name_file(self, text: str) -> None:
+        """Put the name of the boot file into its field of the header."""
+        self.reply.file = text.encode("utf-8", "surrogateescape")[:127]
 
     def defaults(self, domain: bytes, hostname: str, dns: bool) -> None:
         """Add what clients get unless dhcp-option says otherwise: mask, broadcast, router, DNS server, names."""
@@ -8451,7 +8460,7 @@ class Dhcp4Writer:
     def wrapped(self, vendor_class: bytes) -> None:
         """Add options within options: 125 for each enterprise and encap:, then vendor: for the client's class.
 
-        What is for a PXE client's class goes with its menu (`pxe`).
+        What is for a PXE client's class goes with its menu (`pxe_choices`).
         """
         for (enterprise, encap), rules in self.plan.wrappers.items():
             number = encap or OPT_VI_INFO
@@ -8500,7 +8509,7 @@ class Dhcp4Writer:
 
     @staticmethod
     def _inner(rules: Iterable[DhcpOptionRule]) -> list[bytes]:
-        return [bytes((rule.number, len(rule.data))) + rule.data for rule in rules]
+        return [suboption(rule.number, rule.data) for rule in rules]
 
     def _put_inner(self, number: int, rules: Iterable[DhcpOptionRule]) -> None:
         self._put_pieces(number, self._inner(rules))
@@ -8531,11 +8540,6 @@ def pxe_items(services: Iterable[PxeService]) -> list[PxeItem]:
     """Number the boot items: a file gets the next free number, a type is its own."""
     free = itertools.count(PXE_TYPE_FIRST)
     return [PxeItem(one, next(free) & 0xFFFF if one.base else one.boot_type or 0) for one in services]
-
-
-def suboption(number: int, data: bytes) -> bytes:
-    """Pack a suboption of at most 255 octets."""
-    return bytes((number, len(data))) + data
 
 
 def _octets(text: str) -> bytes:
@@ -9561,7 +9565,7 @@ class Dhcp4Service:
         reply.yiaddr, reply.ciaddr = address, 0
         reply.siaddr = writer.server(item.service, state.address_in_turn, context.local)
         file = base if "." in base else f"{base}.{layer}"
-        reply.file = file.encode("utf-8", "surrogateescape")[:127]
+        writer.name_file(file)
         chosen = suboption(71, number.to_bytes(2, "big") + layer.to_bytes(2, "big"))
         writer.pxe_identity(ex.message, ex.pxe_vendor)
         prompts = [prompt for prompt in state.config.pxe_prompt if tags_match(prompt.tags, ex.all_tags)]
@@ -9587,7 +9591,7 @@ class Dhcp4Service:
         if single is not None and ex.arrival.pxe:
             self._boot_item_fields(writer, single, find)
         elif single is None and boot is not None:
-            reply.file = boot.file.encode("utf-8", "surrogateescape")[:127]
+            writer.name_file(boot.file)
             reply.siaddr = writer.server(boot, find, context.local if uefi else 0)
         elif uefi:
             reply.siaddr = context.local
@@ -9612,8 +9616,7 @@ class Dhcp4Service:
     def _boot_item_fields(writer: Dhcp4Writer, item: PxeItem, find: Callable[[str], int]) -> None:
         """Fill the fields of the header in for a boot item."""
         service, reply = item.service, writer.reply
-        file = service.base if "." in service.base else f"{service.base}.0"
-        reply.file = file.encode("utf-8", "surrogateescape")[:127]
+        writer.name_file(service.base if "." in service.base else f"{service.base}.0")
         reply.siaddr = writer.server(service, find, writer.local)
         reply.sname = (service.server_host or ip4_format(reply.siaddr)).encode()[:63]
 
