@@ -13933,8 +13933,8 @@ class TftpRun:
 class TftpWorker:
     """A thread for some of the transfers: it waits for all of their sockets at once.
 
-    Two of them send a fifth more than one where there are two processors: most of
-    the time goes into the system's calls, which do not hold the other up.
+    Of two of them one goes on where the other waits for a slow disk, and requests do
+    not wait for a lone transfer.  Together they send no more than one would.
     """
 
     def __init__(self, finish: Callable[[TftpRun], None], log: Log) -> None:
@@ -13957,10 +13957,6 @@ class TftpWorker:
         """Have `handler` called whenever there is something to read."""
         self._handlers[fd] = handler
         self._poll.register(fd, select.EPOLLIN)
-
-    def heed(self, fd: int, wanted: bool) -> None:
-        """Let a descriptor wait, or wait for it again."""
-        self._poll.modify(fd, select.EPOLLIN if wanted else 0)
 
     def forget(self, fd: int) -> None:
         """Let go of a descriptor that is about to be closed."""
@@ -14099,9 +14095,8 @@ class TftpServer:
         self._log = log
         self._bind = bind
         self._files = TftpFiles()
-        self._lock = threading.Lock()  # of the two that follow
+        self._lock = threading.Lock()
         self._by_peer: dict[tuple[tuple[Any, ...], bytes], TftpRun] = {}  # by client and our address
-        self._full = False  # tftp-max is reached: requests wait in the kernel
         self._workers = [TftpWorker(self._finish, log) for _ in range(min(TFTP_WORKERS, os.cpu_count() or 1))]
         self._listeners: dict[int, TftpListener] = {}  # by descriptor; the first worker reads them
 
@@ -14127,9 +14122,6 @@ class TftpServer:
                 continue
             self._listeners[server.fileno()] = server
             self._workers[0].watch(server.fileno(), functools.partial(self._requests, server))
-        with self._lock:
-            self._full = len(self._by_peer) >= self._most()
-        self._heed_listeners()
 
     def _listen_failed(self, listener: Listener, error: OSError, fatal: bool) -> None:
         if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL) and ":" in listener.address:
@@ -14175,8 +14167,6 @@ class TftpServer:
     def _requests(self, listener: TftpListener) -> None:
         """Take what waits on port 69, at most so much that transfers are not kept waiting."""
         for _ in range(TFTP_REQUESTS):
-            if self._full and not self.config.tftp_single_port:
-                return
             try:
                 data, control, _, peer = listener.socket.recvmsg(TFTP_REQUEST_MAX, 64, _MSG_DONTWAIT)
             except OSError:
@@ -14218,8 +14208,10 @@ class TftpServer:
 
     def _request(self, listener: TftpListener, info: bytes, peer: tuple[Any, ...], data: bytes) -> None:
         """Begin a transfer, or say why not."""
-        client = self._client(listener, info, peer)
-        if client is None or self._full:  # with tftp-single-port a request that finds no room is lost
+        # A request that finds no room is lost: its client asks again.  If it waited, it would often be answered
+        # when its client has given up, or was served since, and take the place of one that is there.
+        client = self._client(listener, info, peer) if len(self._by_peer) < self._most() else None
+        if client is None:
             return
         try:
             run = self._begin(client, data)
@@ -14232,7 +14224,6 @@ class TftpServer:
             return
         with self._lock:
             self._by_peer[run.key] = run
-            self._admit_requests()
         run.worker.do(functools.partial(run.worker.take, run))
 
     def _client(self, listener: TftpListener, info: bytes, peer: tuple[Any, ...]) -> TftpClient | None:
@@ -14319,19 +14310,6 @@ class TftpServer:
         with self._lock:
             if self._by_peer.get(run.key) is run:
                 del self._by_peer[run.key]
-            self._admit_requests()
-
-    def _admit_requests(self) -> None:
-        """Listen, or let requests wait in the kernel while there are as many transfers as there may be."""
-        full = len(self._by_peer) >= self._most()
-        if full != self._full:
-            self._full = full
-            self._workers[0].do(self._heed_listeners)
-
-    def _heed_listeners(self) -> None:
-        """Read port 69 as long as there is room; always where the packets of all transfers come by it."""
-        for fd in self._listeners:
-            self._workers[0].heed(fd, bool(self.config.tftp_single_port) or not self._full)
 
 
 def tftp_roots_missing(config: Config) -> list[tuple[TftpRoot, str]]:

@@ -768,7 +768,7 @@ a: ask five -> DATA 1 of 512
 b: ask five -> DATA 1 of 512
 c: ask five -> DATA 1 of 512 ! SILENCE : two are two with us, dnsmasq starts three
 a: error 0 -> SILENCE
-c: again -> DATA 1 of 512
+c: again -> DATA 1 of 512 ! SILENCE : a request that finds no room is lost, its client asks again
 """),
     # Log, script, signals
     TftpCase("quiet", ROOT + "quiet-tftp\n", """\

@@ -73,13 +73,20 @@ class Result:
     def show(self) -> None:
         print(f"\n{self.name}")
         for what, sides in self.medians().items():
+            best = max if "per second" in what else min
             cells = "  ".join(f"{side} {value:>12,.2f}" for side, value in sides.items())
-            peers, ours = {side: value for side, value in sides.items() if side in PEERS}, sides.get("ours")
-            peer = (max if "per second" in what else min)(peers, key=lambda side: peers[side], default="")
-            ratio = f"  ours/{peer} {ours / peers[peer]:6.2f}" if peers.get(peer) and ours is not None else ""
             spread = self.values[what].get("ours", [])
-            extent = f"  (ours {min(spread):,.2f} to {max(spread):,.2f})" if len(spread) > 1 else ""
-            print(f"  {what:<48} {cells}{ratio}{extent}", flush=True)
+            extent = ""
+            if len(spread) > 1:
+                bests = {side: best(values) for side, values in self.values[what].items()}
+                extent = f"  (ours {min(spread):,.2f} to {max(spread):,.2f}{ratio(bests, best, '; best ones')})"
+            print(f"  {what:<48} {cells}{ratio(sides, best)}{extent}", flush=True)
+
+
+def ratio(sides: dict[str, float], best: Callable[..., str], before: str = " ") -> str:
+    """Us beside the best of the others."""
+    peer = best((side for side in PEERS if side in sides), key=lambda side: sides[side], default="")
+    return f"{before} ours/{peer} {sides['ours'] / sides[peer]:.2f}" if sides.get(peer) and "ours" in sides else ""
 
 
 # -- tools -----------------------------------------------------------------------
