@@ -550,4 +550,4 @@ def test_script(site: Site) -> None:
     ]
     wait_until(lambda: told.exists() and len(told.read_text().splitlines()) >= len(expected), 10, "the script's file")
     assert sorted(told.read_text().splitlines()) == sorted(expected)
-    assert len(daemon.wait_log("sent .* to fd77:1::2$")) == 4
+    assert len(daemon.wait_log("sent .* to fd77:1::2$", count=4)) == 4
