@@ -760,8 +760,10 @@ class TftpNet(Network):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stack.close()
-        super().__exit__()
+        try:
+            self.stack.close()
+        finally:
+            super().__exit__()
 
     def hpa(self, side: str, number: int) -> list[int]:
         pids = []
@@ -887,6 +889,12 @@ BENCHES: dict[str, Callable[[Options, Result], None]] = {
 }
 
 
+def terminated(*_: object) -> None:
+    """End so that namespaces and daemons go; timeout(1) sends the signal twice."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     known = ", ".join(BENCHES) + " (all but million when none is given)"
@@ -904,7 +912,7 @@ def main() -> int:
         parser.error(f"no bench {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
     if REAL is None:
         parser.error("dnsmasq is not installed")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that namespaces and daemons go
+    signal.signal(signal.SIGTERM, terminated)
     everything = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         os.chmod(directory, 0o755)
