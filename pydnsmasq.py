@@ -71,10 +71,10 @@ How a DHCP packet flows
   disk, many replies for one write.  Then the script (63) hears of it.
 
 How a file flows
-  TftpServer (66) takes requests from port 69: unpack (26), path and options, then
-  a worker of two has the transfer.  It waits for the sockets of all that it has;
-  TftpTransfer (59) says for each packet what to send.  A lone transfer is waited
-  for in its own socket: two system calls a block.
+  TftpServer (66) takes requests from port 69: unpack (26), path and options.  One
+  thread waits for the sockets of all transfers; TftpTransfer (59) says for each
+  packet what to send.  A lone transfer is waited for in its own socket: two system
+  calls a block.
 
 Threads
   main       signals, reload, watching files and interfaces (68)
@@ -83,7 +83,7 @@ Threads
   tcp-*      one acceptor for each listener, one thread for each connection
   dhcp       messages, pings, ends of leases (65)
   leases     writes the lease file, sends the replies that wait for it (64)
-  tftp       requests and transfers; two of these (66)
+  tftp       requests and transfers (66)
   script     hands calls to the helper process that runs the script (63)
   log        writes what the others queue (13)
 State that several threads see has its own lock, is bounded, and never calls
@@ -272,8 +272,6 @@ TFTP_PACKET_MAX = 600  # octets of a client's packet in a transfer
 TFTP_REQUEST_MAX = 2048  # octets of a request
 TFTP_AGAIN = 1.0  # seconds without progress after which a client that asks again is taken to begin anew
 TFTP_REQUESTS = 16  # requests taken in one turn
-TFTP_WORKERS = 2  # threads, where there are processors for them
-TFTP_JOBS_MAX = 4096  # what waits for one of them
 TFTP_STAY = 0.002  # seconds that a lone transfer is waited for before all sockets are
 TFTP_TURN = 0.005  # seconds that a lone transfer may keep requests waiting
 
@@ -1753,11 +1751,10 @@ def ip4_number(packed: bytes) -> int:
 # Uses 11 12
 # ==============================================================================
 
-TFTP_RRQ, TFTP_WRQ, TFTP_DATA, TFTP_ACK, TFTP_ERROR, TFTP_OACK = range(1, 7)
+# The operations, as packets begin with them.
+TFTP_RRQ, TFTP_WRQ, TFTP_DATA, TFTP_ACK, TFTP_ERROR, TFTP_OACK = (bytes((0, number)) for number in range(1, 7))
 # Error codes (RFC 1350 s.5); UNDEFINED: the text says what.
 TFTP_UNDEFINED, TFTP_NOT_FOUND, TFTP_DENIED, TFTP_ILLEGAL, TFTP_UNKNOWN_ID = 0, 1, 2, 4, 5
-
-tftp_words = struct.Struct("!HH").pack  # what data, acknowledgements and errors begin with
 
 
 @record
@@ -1771,7 +1768,7 @@ class TftpRequest:
 
 def tftp_request_unpack(data: bytes) -> TftpRequest:
     """Unpack a read request (RFC 1350 s.5, RFC 2347); WireError for anything else."""
-    if data[:2] != b"\0\1" or data[-1:] != b"\0":
+    if data[:2] != TFTP_RRQ or data[-1:] != b"\0":
         raise WireError("no read request")
     fields = data[2:-1].split(b"\0")
     mode = fields[1].lower() if len(fields) > 1 else b""
@@ -1786,7 +1783,7 @@ def tftp_request_unpack(data: bytes) -> TftpRequest:
 
 def tftp_error_pack(code: int, text: str) -> bytes:
     """Pack an ERROR."""
-    return tftp_words(TFTP_ERROR, code) + text.encode("ascii", "replace") + b"\0"
+    return TFTP_ERROR + code.to_bytes(2, "big") + text.encode("ascii", "replace") + b"\0"
 
 
 def tftp_error_unpack(data: bytes) -> tuple[int, bytes]:
@@ -1796,7 +1793,7 @@ def tftp_error_unpack(data: bytes) -> tuple[int, bytes]:
 
 def tftp_oack_pack(options: dict[str, int]) -> bytes:
     """Pack an OACK with the options that are accepted (RFC 2347)."""
-    return b"\0\6" + b"".join(f"{name}\0{value}\0".encode() for name, value in options.items())
+    return TFTP_OACK + b"".join(f"{name}\0{value}\0".encode() for name, value in options.items())
 
 
 def netascii_encode(data: bytes) -> bytes:
@@ -8546,6 +8543,9 @@ def _octets(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")[:250]
 
 
+NO_MENU = (suboption(6, b"\x08"),)  # in place of a menu, beside the name of a file: UEFI looks for it
+
+
 def pxe_menu(
     items: Sequence[PxeItem], local: int, server: Callable[[PxeService], int], prompted: bool
 ) -> list[bytes] | None:
@@ -8912,6 +8912,10 @@ class Dhcp4Exchange:
         """Give the boot items for this client, with all its tags."""
         items = self.state.pxe_items
         return [one for one in items if one.service.arch == self.arch and tags_match(one.service.tags, tags)]
+
+    def boot_prompts(self, tags: Container[str]) -> list[PxePrompt]:
+        """Give the prompts for this client, with all its tags."""
+        return [prompt for prompt in self.state.config.pxe_prompt if tags_match(prompt.tags, tags)]
 
     def server_id(self, context: DhcpContext | None) -> int:
         """Give our address as the client is to know it."""
@@ -9568,8 +9572,7 @@ class Dhcp4Service:
         writer.name_file(file)
         chosen = suboption(71, number.to_bytes(2, "big") + layer.to_bytes(2, "big"))
         writer.pxe_identity(ex.message, ex.pxe_vendor)
-        prompts = [prompt for prompt in state.config.pxe_prompt if tags_match(prompt.tags, ex.all_tags)]
-        writer.pxe_choices(ex.message, [chosen], prompts, always=True)
+        writer.pxe_choices(ex.message, [chosen], ex.boot_prompts(ex.all_tags), always=True)
         return self._pxe_reply(ex, reply, None, writer, printable_text(reply.file))
 
     def _pxe_proxy(self, ex: Dhcp4Exchange, context: DhcpContext) -> Dhcp4Outcome | None:
@@ -9620,19 +9623,14 @@ class Dhcp4Service:
         reply.siaddr = writer.server(service, find, writer.local)
         reply.sname = (service.server_host or ip4_format(reply.siaddr)).encode()[:63]
 
-    def _pxe_menu(
-        self, ex: Dhcp4Exchange, writer: Dhcp4Writer, tags: Container[str], always: bool, told: bool = False
-    ) -> None:
-        """Add the menu for a PXE client, or that there is none where it was `told` its file."""
-        prompts = [one for one in ex.state.config.pxe_prompt if tags_match(one.tags, tags)]
-        menu: list[bytes] | None = [suboption(6, b"\x08")] if told else []
-        if self._single_item(ex, tags) is None:
-            menu = pxe_menu(
-                ex.boot_items(tags), writer.local, lambda one: writer.server(one, ex.state.address_in_turn, 0),
-                bool(prompts),
-            )  # fmt: skip
-            if menu is None:
-                writer.problems.append("PXE menu too large")
+    @staticmethod
+    def _pxe_menu(ex: Dhcp4Exchange, writer: Dhcp4Writer, tags: Container[str], always: bool) -> None:
+        """Add the menu for a PXE client."""
+        prompts = ex.boot_prompts(tags)
+        find = ex.state.address_in_turn
+        menu = pxe_menu(ex.boot_items(tags), writer.local, lambda one: writer.server(one, find, 0), bool(prompts))
+        if menu is None:
+            writer.problems.append("PXE menu too large")
         writer.pxe_choices(ex.message, menu or (), prompts, always)
 
     def _pxe_reply(
@@ -9714,10 +9712,10 @@ class Dhcp4Service:
         if rapid:
             writer.put(OPT_RAPID_COMMIT, b"")
         writer.boot(state.address_of, not state.config.dhcp_no_override)
-        tags = ex.context_tags(context)
-        named = writer.plan.boot is not None or OPT_FILE in writer.plan.plain
-        single = self._single_item(ex, tags) if writer.pxe_client and not named else None
-        if single is not None:
+        tags = ex.context_tags(context) if writer.pxe_client else {}
+        single = self._single_item(ex, tags) if writer.pxe_client else None
+        told = single is not None and writer.plan.boot is None and OPT_FILE not in writer.plan.plain
+        if single is not None and told:
             self._boot_item_fields(writer, single, state.address_in_turn)
         if ex.subnet:
             writer.put(OPT_SUBNET, ex.subnet.to_bytes(4, "big"))
@@ -9733,7 +9731,10 @@ class Dhcp4Service:
         writer.wrapped(ex.message.options.get(OPT_VENDOR_CLASS, b""))
         if writer.pxe_client:
             writer.pxe_identity(ex.message, ex.pxe_vendor)
-            self._pxe_menu(ex, writer, tags, always=False, told=single is not None)
+            if single is None:
+                self._pxe_menu(ex, writer, tags, always=False)
+            else:
+                writer.pxe_choices(ex.message, NO_MENU if told else (), ex.boot_prompts(tags), always=False)
         if tags_match_any(state.config.dhcp_broadcast, ex.all_tags):
             reply.flags |= DHCP_BROADCAST
         if ex.message.kind:
@@ -10207,7 +10208,7 @@ class TftpTransfer:
         self._block, self._window = terms.block, terms.window
         self._acked = self._sent = -1 if self._oack else 0
         self._last = sys.maxsize  # the number of the last block, once it was read
-        self._chunk, self._chunk_at = b"", -1
+        self._chunk, self._chunk_at = b"", 1  # behind the first block: nothing was read yet
         once = self._block * self._window  # whole windows are read ahead where they are small
         self._chunk_size = once * (TFTP_CHUNK // once) if once <= TFTP_CHUNK else max(
             self._block, TFTP_CHUNK // self._block * self._block
@@ -10240,8 +10241,8 @@ class TftpTransfer:
         Only what is new moves the transfer on: an acknowledgement that comes twice
         is not answered twice (RFC 1123 s.4.2.3.1).
         """
-        if data[:2] != b"\0\4" or len(data) < 4:
-            return self._on_error(data) if data[:2] == b"\0\5" and len(data) >= 4 else ()
+        if data[:2] != TFTP_ACK or len(data) < 4:
+            return self._on_error(data) if data[:2] == TFTP_ERROR and len(data) >= 4 else ()
         step = ((data[2] << 8 | data[3]) - self._acked) & 0xFFFF
         if not 0 < step <= self._sent - self._acked:
             return self._on_gap(now) if not step and self._window > 1 and self.begun else ()
@@ -10331,14 +10332,14 @@ class TftpTransfer:
         """Make a block; a short one is the last."""
         at, size = (number - 1) * self._block - self._chunk_at, self._block
         data = self._chunk[at : at + size] if at >= 0 else b""
-        if len(data) < size and (at < 0 or len(self._chunk) == self._chunk_size or self._chunk_at < 0):
+        if len(data) < size and (at < 0 or len(self._chunk) == self._chunk_size):
             self._chunk_at = (number - 1) * size
             self._chunk = self._source.read(self._chunk_at, self._chunk_size)
             data = self._chunk[:size]
         if len(data) < size:
             self._last = number
         self._sent = number
-        return tftp_words(TFTP_DATA, number & 0xFFFF) + data
+        return TFTP_DATA + (number & 0xFFFF).to_bytes(2, "big") + data
 
 
 # ==============================================================================
@@ -11783,6 +11784,55 @@ def service_is_local(config: Config) -> bool:
     return config.local_service is not None and not chosen
 
 
+def packet_info_ask(sock: socket.socket) -> None:
+    """Have the kernel say with each packet by which interface it came, and to which address."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+
+
+def packet_info_read(info: bytes) -> tuple[int, bytes, list[tuple[int, int, bytes]]]:
+    """Give interface index, address and the control data that makes a reply leave from that address."""
+    if len(info) == 20:
+        local, index = info[:16], int.from_bytes(info[16:], sys.byteorder)
+        scope = index if local[:2] == b"\xfe\x80" else 0
+        return index, local, [(socket.IPPROTO_IPV6, IPV6_PKTINFO, local + struct.pack("=I", scope))]
+    local = info[4:8]
+    control = [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=I4s4x", 0, local))]
+    return int.from_bytes(info[:4], sys.byteorder), local, control
+
+
+def arrival_find(
+    interfaces: Sequence[InterfaceAddress], index: int, local: bytes
+) -> tuple[str, InterfaceAddress | None]:
+    """Find the interface that a packet counts for, "" for none, and the address of ours that stands for it there."""
+    near = local[:2] == b"\xfe\x80"
+    holder = next((at for at in interfaces if at.address == local and (not near or index in (0, at.index))), None)
+    arrived = next((at for at in interfaces if at.index == index), holder)
+    if arrived is not None and arrived.loopback and holder is not None and not holder.loopback:
+        arrived = holder  # from this machine to an address of another interface
+    interface = arrived.interface if arrived is not None else ""
+    return interface, holder if holder is not None and holder.interface == interface else arrived
+
+
+def listener_failed(log: Log, listener: Listener, error: OSError, tcp: bool, fatal: bool, tag: str = "") -> None:
+    """Say what is wrong with a listening socket that cannot be opened; StartError when that is `fatal`."""
+    if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL) and ":" in listener.address:
+        return  # no IPv6 here
+    where = "" if listener.address in ("0.0.0.0", "::") else f"{listener.address} "
+    text = f"failed to create listening socket for {where}port {listener.port}: {error_text(error)}"
+    port = f"{'TCP' if tcp else 'UDP'} port {listener.port}"
+    if error.errno == errno.EADDRINUSE and (holder := port_holder(listener.port, tcp)):
+        text += f"; {port} is {holder}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        text += f"; {port} is for root only, start as root"
+    if fatal and error.errno != errno.EADDRNOTAVAIL:
+        raise StartError(EXIT_NETWORK, text)
+    log.complain(("listen", listener.key), text, tag=tag)
+
+
 class Arrival:
     """What the packet info of a query means: admitted or not, and how to reply from the address that was asked."""
 
@@ -11940,11 +11990,7 @@ class DnsUdpServer(socketserver.UDPServer):
         """Bind, and ask for packet info."""
         sock = self.socket
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        if self.address_family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        packet_info_ask(sock)
         self._service.bind(sock, self.listener.target)
         self.server_address = self.listener.target
 
@@ -12001,13 +12047,7 @@ class DnsUdpServer(socketserver.UDPServer):
 
     def _arrive(self, info: bytes) -> Arrival:
         """Judge packet info that was not seen before."""
-        if self.address_family == socket.AF_INET6:
-            local, index = info[:16], int.from_bytes(info[16:20], sys.byteorder)
-            scope = index if local[:2] == b"\xfe\x80" else 0
-            control = [(socket.IPPROTO_IPV6, IPV6_PKTINFO, local + struct.pack("=I", scope))]
-        else:
-            index, local = int.from_bytes(info[:4], sys.byteorder), info[4:8]
-            control = [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=I4s4x", 0, local))]
+        index, local, control = packet_info_read(info)
         arrival = self._admit(index, local)
         arrival.control = control
         if len(self._arrivals) < _ARRIVALS_MAX:
@@ -12926,7 +12966,6 @@ class Dhcp4Server(socketserver.UDPServer):
         self.bind: Callable[[socket.socket, tuple[str, int]], None] = lambda sock, target: sock.bind(target)
         self._port = port
         self._own: dict[tuple[bytes, int], socket.socket] = {}  # by address of ours and port
-        self._pxe: socket.socket | None = None  # port 4011, where boot menus are asked for
         self._poll = select.poll()
         self.sender = Dhcp4Sender(self.socket, port, log)
         self._follow_addresses()
@@ -12975,9 +13014,8 @@ class Dhcp4Server(socketserver.UDPServer):
         self._bound_index = self._index_of(self.bound_to)
         self._poll.register(sock.fileno(), select.POLLIN)
         self._drop(old)
-        if self._pxe is not None:
-            self._drop(self._pxe)
-            self._pxe = None
+        while self._own:
+            self._drop(self._own.popitem()[1])
 
     def _drop(self, sock: socket.socket) -> None:
         self._poll.unregister(sock.fileno())
@@ -12995,28 +13033,28 @@ class Dhcp4Server(socketserver.UDPServer):
         self.run_soon(self._follow_addresses)
 
     def _follow_addresses(self) -> None:
-        """Where several servers share the port, listen on each address that we serve, too.
+        """Listen on port 4011, where boot menus are asked for.
 
+        Where several servers share a port, listen on each address that we serve, too.
         All of them get what is broadcast, but of the wildcard sockets only one
         gets what is sent to an address; the kernel prefers a socket of its own.
         """
-        state, wanted = self.service.state, set()
+        state, menus = self.service.state, (b"\0\0\0\0", PXE_PORT)
+        wanted = {menus} if state.pxe else set()
         if self.bound_to and self._index_of(self.bound_to) not in (0, self._bound_index):
             self._bind_again()
-        if self._pxe is None and state.pxe:
-            self._pxe = self._open(b"\0\0\0\0", PXE_PORT)
-        self.sender.pxe_sock = self._pxe or self.socket
         if self._bind_one and not self.bound_to:
             ports = (self._port, PXE_PORT) if state.pxe else (self._port,)
             served = [at for at in state.interfaces if len(at.address) == 4 and not at.loopback]
             admitted = {at.address for at in served if dhcp_admits(state.config, state.interfaces, at.interface)}
-            wanted = set(itertools.product(admitted, ports))
+            wanted |= set(itertools.product(admitted, ports))
         for key in self._own.keys() - wanted:
             self._drop(self._own.pop(key))
         for key in wanted - self._own.keys():
             own = self._open(*key)
             if own is not None:
                 self._own[key] = own
+        self.sender.pxe_sock = self._own.get(menus, self.socket)
 
     def _open(self, address: bytes, port: int) -> socket.socket | None:
         """Open one more socket; None, with word in the log, when that fails."""
@@ -13060,17 +13098,14 @@ class Dhcp4Server(socketserver.UDPServer):
                 if self.pinger is not None and self.pinger.sock.fileno() in ready:
                     for address in self.pinger.answers():
                         self._ping_done(address, True)
-                for sock, port in self._sockets():
+                if self.socket.fileno() in ready:
+                    self._receive(self.socket, False)
+                for (_, port), sock in self._own.items():
                     if sock.fileno() in ready:
                         self._receive(sock, port == PXE_PORT)
                 self._run_timers()
             except Exception as error:  # nothing that a client sends may end this thread
                 self._log.failure("dhcp", error)
-
-    def _sockets(self) -> list[tuple[socket.socket, int]]:
-        """Give the sockets with their ports."""
-        menus = [(self._pxe, PXE_PORT)] if self._pxe is not None else []
-        return [(self.socket, self._port), *menus, *((sock, port) for (_, port), sock in self._own.items())]
 
     def _run_jobs(self) -> None:
         while self._jobs:
@@ -13674,7 +13709,6 @@ class TftpFiles:
     """The files that are being sent, one descriptor for each however many clients want it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._open: dict[tuple[int, int, int, int], TftpFile] = {}
 
     def open(self, path: str, root: str, secure: bool, client: str) -> TftpFile:
@@ -13703,23 +13737,21 @@ class TftpFiles:
             raise TftpRefusal(TFTP_UNDEFINED, f"cannot read {shown}: {os.strerror(errno.EISDIR)}")
         if not stat.S_ISREG(status.st_mode):
             raise TftpRefusal(TFTP_UNDEFINED, f"cannot read {shown}: it is no file")
-        with self._lock:
-            file = self._open.get(_file_sign(status))
-            if file is None:
-                file = TftpFile(fd, status, shown)
-                self._open[file.sign] = file
-            else:
-                os.close(fd)
-            file.users += 1
+        file = self._open.get(_file_sign(status))
+        if file is None:
+            file = TftpFile(fd, status, shown)
+            self._open[file.sign] = file
+        else:
+            os.close(fd)
+        file.users += 1
         return file
 
     def release(self, file: TftpFile) -> None:
         """Let go of a file; the last one closes it."""
-        with self._lock:
-            file.users -= 1
-            if not file.users:
-                del self._open[file.sign]
-                os.close(file.fd)
+        file.users -= 1
+        if not file.users:
+            del self._open[file.sign]
+            os.close(file.fd)
 
 
 def open_beneath(root: str, path: str) -> int:
@@ -13780,32 +13812,33 @@ class TftpListener(socketserver.UDPServer):
 
     def server_bind(self) -> None:
         """Bind, and ask for packet info."""
-        sock = self.socket
-        if self.address_family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-        self._bind(sock, self.listener.target)
+        packet_info_ask(self.socket)
+        self._bind(self.socket, self.listener.target)
         self.server_address = self.listener.target
 
 
 @record
 class TftpClient:
-    """Who sent a request, and how it came: to which address of ours (packed; for bind()), by which interface."""
+    """Who sent a request, and how it came: to which address of ours (packed), by which interface."""
 
     peer: tuple[Any, ...]
-    packed: bytes
-    address: str
-    local: tuple[Any, ...]  # with port 0
+    local: bytes
+    index: int
     interface: str
     listener: TftpListener
     control: list[tuple[int, int, bytes]]  # that makes replies leave from this address
 
+    @property
+    def address(self) -> str:
+        """The client's address without a scope."""
+        return str(self.peer[0]).partition("%")[0]
 
-def _info_local(info: bytes) -> bytes:
-    """Give the address of ours in the packet info of either family."""
-    return info[:16] if len(info) == 20 else info[4:8]
+    @property
+    def ours(self) -> tuple[Any, ...]:
+        """Our address, for bind() to any port."""
+        text = address_format(self.local)
+        near = self.local[:2] == b"\xfe\x80"
+        return (text, 0, 0, self.index if near else 0) if len(self.local) == 16 else (text, 0)
 
 
 def _datagrams_send(send: Callable[..., int], packets: Sequence[bytes], more: tuple[Any, ...]) -> bool:
@@ -13838,7 +13871,7 @@ class TftpPort:
         self.receive, self._send = sock.recv, sock.send
         self._whole = True  # windows go to the kernel in one piece
         try:
-            _bind_in_range(sock, client.local, ports)
+            _bind_in_range(sock, client.ours, ports)
             for one in (sock, self.strangers):
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self.strangers.bind(sock.getsockname())
@@ -13885,7 +13918,6 @@ class TftpSharedPort:
     """Port 69 as the port of a transfer (tftp-single-port)."""
 
     __slots__ = ("_client",)
-    receive: Any = None  # packets come by the listener
 
     def __init__(self, client: TftpClient) -> None:
         self._client = client
@@ -13906,16 +13938,13 @@ class TftpSharedPort:
 
 
 class TftpRun:
-    """A transfer as it runs: its conversation, its port, its file.  Only its worker's thread touches it."""
+    """A transfer as it runs: its conversation, its port, its file."""
 
-    __slots__ = (
-        "client", "transfer", "port", "file", "path", "request", "key", "worker", "ended", "receive", "send",
-        "on_packet",
-    )  # fmt: skip
+    __slots__ = ("client", "transfer", "port", "file", "path", "request", "key", "ended")
 
     def __init__(
         self, client: TftpClient, transfer: TftpTransfer, port: TftpPort | TftpSharedPort, file: TftpFile,
-        path: str, request: bytes, worker: TftpWorker,
+        path: str, request: bytes,
     ) -> None:  # fmt: skip
         self.client = client
         self.transfer = transfer
@@ -13923,18 +13952,14 @@ class TftpRun:
         self.file = file
         self.path = path
         self.request = request
-        self.key = (client.peer, client.packed)
-        self.worker = worker
+        self.key = (client.peer, client.local)
         self.ended = False
-        # What is called for each packet, at hand: a tenth of the time that Python needs for a block.
-        self.receive, self.send, self.on_packet = port.receive, port.send, transfer.on_packet
 
 
 class TftpWorker:
-    """A thread for some of the transfers: it waits for all of their sockets at once.
+    """The thread for all transfers: it waits for all of their sockets at once.
 
-    Of two of them one goes on where the other waits for a slow disk, and requests do
-    not wait for a lone transfer.  Together they send no more than one would.
+    Two of them on two processors were measured to send no more than one.
     """
 
     def __init__(self, finish: Callable[[TftpRun], None], log: Log) -> None:
@@ -13945,7 +13970,6 @@ class TftpWorker:
         self._handlers: dict[int, Callable[[], None]] = {}  # by descriptor
         self._next = float("inf")  # when a transfer wants to send again
         self._jobs: collections.deque[Callable[[], None]] = collections.deque()
-        self._ident: int | None = None  # of the thread, once it runs
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.watch(self._wake, self._run_jobs)
 
@@ -13963,22 +13987,10 @@ class TftpWorker:
         self._handlers.pop(fd, None)
         self._poll.unregister(fd)
 
-    def do(self, job: Callable[[], None]) -> None:
-        """Have `job` run in this thread: at once when this is it, or it does not run yet."""
-        if self._ident in (None, threading.get_ident()):
-            job()
-        else:
-            self.soon(job)
-
     def soon(self, job: Callable[[], None]) -> None:
         """Have `job` run in this thread."""
         self._jobs.append(job)
         os.eventfd_write(self._wake, 1)
-
-    @property
-    def flooded(self) -> bool:
-        """Tell whether more jobs wait than a worker should have."""
-        return len(self._jobs) > TFTP_JOBS_MAX
 
     def _run_jobs(self) -> None:
         os.eventfd_read(self._wake)
@@ -13992,7 +14004,7 @@ class TftpWorker:
         """Begin with a transfer."""
         self.runs[run] = None
         if isinstance(run.port, TftpPort):
-            self.watch(run.port.sock.fileno(), functools.partial(self.attend, run))
+            self.watch(run.port.sock.fileno(), functools.partial(self.attend, run, run.port))
             self.watch(run.port.strangers.fileno(), functools.partial(self._stranger, run.port.strangers))
         self.go_on(run, run.transfer.start(time.monotonic()))
 
@@ -14007,7 +14019,7 @@ class TftpWorker:
     def go_on(self, run: TftpRun, packets: Sequence[bytes]) -> None:
         """Send what a transfer wants to send; end it when it is over."""
         if packets:
-            run.send(packets)
+            run.port.send(packets)
         if run.transfer.outcome:
             self._finish(run)
         elif run.transfer.due < self._next:
@@ -14015,7 +14027,6 @@ class TftpWorker:
 
     def serve(self, goes_on: Callable[[], bool] = lambda: True) -> None:
         """Serve, for ever unless `goes_on` says otherwise: the body of the thread."""
-        self._ident = threading.get_ident()
         while goes_on():
             try:
                 self._turn()
@@ -14030,7 +14041,7 @@ class TftpWorker:
         if self.runs and time.monotonic() >= self._next:
             self._timers()
 
-    def attend(self, run: TftpRun) -> None:
+    def attend(self, run: TftpRun, port: TftpPort) -> None:
         """Take a packet of a transfer.  If that is the only one, stay for its next packets: it saves a call for each.
 
         Of the time that a block takes on a fast wire the saved call is a tenth.
@@ -14038,7 +14049,7 @@ class TftpWorker:
         transfer, flags, until = run.transfer, _MSG_DONTWAIT, 0.0
         while True:
             try:
-                data = run.receive(TFTP_PACKET_MAX, flags)
+                data = port.receive(TFTP_PACKET_MAX, flags)
             except ConnectionRefusedError:
                 transfer.on_refused(time.monotonic())
                 self.go_on(run, ())
@@ -14046,13 +14057,13 @@ class TftpWorker:
             except OSError:  # nothing (more)
                 break
             now = time.monotonic()
-            packets = run.on_packet(data, now)
+            packets = transfer.on_packet(data, now)
             if packets:
-                run.send(packets)
+                port.send(packets)
             if transfer.outcome:
                 self._finish(run)
                 return
-            if len(self.runs) > 1 or self._jobs or now >= (until := until or now + TFTP_TURN):
+            if len(self.runs) > 1 or now >= (until := until or now + TFTP_TURN):
                 break
             flags = 0
         if transfer.due < self._next:
@@ -14069,7 +14080,7 @@ class TftpWorker:
         """Answer who has nothing to do with the transfer on this port (RFC 1350 s.4)."""
         try:
             data, peer = sock.recvfrom(TFTP_PACKET_MAX, _MSG_DONTWAIT)
-            if data[:2] == b"\0\5":  # as above: no answer
+            if data[:2] == TFTP_ERROR:  # errors are not answered: two servers could go on for ever
                 return
             text = f"ignoring packet from {peer[0]} (TID mismatch)"
             self._log.complain(("tftp stranger", peer[0]), text, tag=TAG_TFTP)
@@ -14079,7 +14090,7 @@ class TftpWorker:
 
 
 class TftpServer:
-    """All of TFTP: requests, the workers that carry them out, and what these have in common.
+    """All of TFTP: requests, and the transfers that come of them.
 
     A reload swaps `config` and `interfaces`; each request reads them once.
     """
@@ -14095,45 +14106,32 @@ class TftpServer:
         self._log = log
         self._bind = bind
         self._files = TftpFiles()
-        self._lock = threading.Lock()
         self._by_peer: dict[tuple[tuple[Any, ...], bytes], TftpRun] = {}  # by client and our address
-        self._workers = [TftpWorker(self._finish, log) for _ in range(min(TFTP_WORKERS, os.cpu_count() or 1))]
-        self._listeners: dict[int, TftpListener] = {}  # by descriptor; the first worker reads them
+        self._worker = TftpWorker(self._finish, log)
+        self._listeners: dict[int, TftpListener] = {}  # by descriptor
 
     # -- listening --
 
     def use(self, config: Config, interfaces: Sequence[InterfaceAddress]) -> None:
         """Take a new configuration, or new interfaces; transfers go on."""
         self.config, self.interfaces = config, interfaces
-        self._workers[0].do(functools.partial(self.listen, fatal=False))
+        self._worker.soon(functools.partial(self.listen, fatal=False))
 
     def listen(self, fatal: bool) -> None:
         """Open what is missing of the listeners, close what is no longer wanted; StartError when `fatal`."""
         wanted = {one.key: one for one in tftp_listeners(self.config, self.interfaces)}
         present = {one.listener.key: fd for fd, one in self._listeners.items()}
         for key in present.keys() - wanted.keys():
-            self._workers[0].forget(present[key])
+            self._worker.forget(present[key])
             self._listeners.pop(present[key]).server_close()
         for key in wanted.keys() - present.keys():
             try:
                 server = TftpListener(wanted[key], self._bind)
             except OSError as error:
-                self._listen_failed(wanted[key], error, fatal)
+                listener_failed(self._log, wanted[key], error, False, fatal, TAG_TFTP)
                 continue
             self._listeners[server.fileno()] = server
-            self._workers[0].watch(server.fileno(), functools.partial(self._requests, server))
-
-    def _listen_failed(self, listener: Listener, error: OSError, fatal: bool) -> None:
-        if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL) and ":" in listener.address:
-            return  # no IPv6 here
-        text = f"failed to create listening socket for {listener.address} port {TFTP_PORT}: {error_text(error)}"
-        if error.errno == errno.EADDRINUSE and (holder := port_holder(TFTP_PORT, False)):
-            text += f"; UDP port {TFTP_PORT} is {holder}"
-        if error.errno in (errno.EACCES, errno.EPERM):
-            text += f"; UDP port {TFTP_PORT} is for root only, start as root"
-        if fatal and error.errno != errno.EADDRNOTAVAIL:
-            raise StartError(EXIT_NETWORK, text)
-        self._log.complain(("listen", listener.key), text, tag=TAG_TFTP)
+            self._worker.watch(server.fileno(), functools.partial(self._requests, server))
 
     def announce(self) -> None:
         """Say at start what is served, and which directories cannot be used (tftp-no-fail)."""
@@ -14158,9 +14156,8 @@ class TftpServer:
         return max(most, 1)
 
     def start(self) -> None:
-        """Start the threads."""
-        for worker in self._workers:
-            worker.start()
+        """Start the thread."""
+        self._worker.start()
 
     # -- requests --
 
@@ -14171,33 +14168,48 @@ class TftpServer:
                 data, control, _, peer = listener.socket.recvmsg(TFTP_REQUEST_MAX, 64, _MSG_DONTWAIT)
             except OSError:
                 return
-            info = control[0][2]
-            run = self._by_peer.get((peer, _info_local(info)))
-            if run is None:
-                self._request(listener, info, peer, data)
-            elif not run.worker.flooded:  # else it is lost, as packets are
-                run.worker.do(functools.partial(self._again, run, info, data))
+            arrival = packet_info_read(control[0][2])
+            run = self._by_peer.get((peer, arrival[1]))
+            if run is not None and self._belongs(run, data):
+                continue
+            if len(self._by_peer) >= self._most():
+                # A request that finds no room is lost: its client asks again.  If it waited, it would often be
+                # answered when its client has given up, or was served since, and take the place of one that is there.
+                continue
+            client = self._client(listener, peer, arrival)
+            if client is not None:
+                self._request(client, data)
 
-    def _again(self, run: TftpRun, info: bytes, data: bytes) -> None:
-        """Take a packet from a client that has a transfer; in the thread of its worker."""
-        client, transfer, now = run.client, run.transfer, time.monotonic()
-        if data[:2] == b"\0\1":
-            same = data == run.request and not run.ended
-            if same and not transfer.begun:
-                run.worker.go_on(run, transfer.start(now))  # the answer was lost, or the client is in a hurry
-                return
-            if same and isinstance(run.port, TftpPort) and now - transfer.progress < TFTP_AGAIN:
-                return  # it waited in port 69 behind the one that was answered
-            self._replace(run)
-        elif isinstance(run.port, TftpSharedPort) and not run.ended:
-            run.worker.go_on(run, transfer.on_packet(data, now))
-            return
-        self._request(client.listener, info, client.peer, data)
+    def _client(
+        self, listener: TftpListener, peer: tuple[Any, ...], arrival: tuple[int, bytes, list[tuple[int, int, bytes]]]
+    ) -> TftpClient | None:
+        """Tell how a request came, by its packet info; None when TFTP is not served there."""
+        index, local, control = arrival
+        interface, at = arrival_find(self.interfaces, index, local)
+        if not tftp_admits(self.config, at, interface, local):
+            return None
+        return TftpClient(peer, local, index, interface, listener, control)
+
+    def _belongs(self, run: TftpRun, data: bytes) -> bool:
+        """Give a packet to the transfer that its client has; False when it is something new."""
+        transfer, now = run.transfer, time.monotonic()
+        if data[:2] != TFTP_RRQ:
+            if isinstance(run.port, TftpPort):
+                return False
+            self._worker.go_on(run, transfer.on_packet(data, now))
+            return True
+        if data == run.request and not transfer.begun:
+            self._worker.go_on(run, transfer.start(now))  # the answer was lost, or the client is in a hurry
+            return True
+        if data == run.request and isinstance(run.port, TftpPort) and now - transfer.progress < TFTP_AGAIN:
+            return True  # it waited in port 69 behind the one that was answered
+        self._replace(run)
+        return False
 
     def _replace(self, run: TftpRun) -> None:
         """End a transfer whose client begins anew; its last words may still wait in the port."""
-        if isinstance(run.port, TftpPort) and not run.ended:
-            run.worker.attend(run)
+        if isinstance(run.port, TftpPort):
+            self._worker.attend(run, run.port)
         if run.ended:
             return
         if run.transfer.complete:
@@ -14206,13 +14218,8 @@ class TftpServer:
         else:
             self._close(run)
 
-    def _request(self, listener: TftpListener, info: bytes, peer: tuple[Any, ...], data: bytes) -> None:
+    def _request(self, client: TftpClient, data: bytes) -> None:
         """Begin a transfer, or say why not."""
-        # A request that finds no room is lost: its client asks again.  If it waited, it would often be answered
-        # when its client has given up, or was served since, and take the place of one that is there.
-        client = self._client(listener, info, peer) if len(self._by_peer) < self._most() else None
-        if client is None:
-            return
         try:
             run = self._begin(client, data)
         except TftpRefusal as refusal:
@@ -14220,39 +14227,18 @@ class TftpServer:
                 self._log.complain(("tftp", refusal.text), refusal.text, LOG_ERROR, TAG_TFTP)
             TftpSharedPort(client).send([refusal.pack()])
             return
-        if run is None:
-            return
-        with self._lock:
+        if run is not None:
             self._by_peer[run.key] = run
-        run.worker.do(functools.partial(run.worker.take, run))
-
-    def _client(self, listener: TftpListener, info: bytes, peer: tuple[Any, ...]) -> TftpClient | None:
-        """Tell how a request came; None when TFTP is not served there."""
-        ipv6 = listener.address_family == socket.AF_INET6
-        local, index = _info_local(info), info[16:20] if ipv6 else info[:4]
-        number = int.from_bytes(index, sys.byteorder)
-        text = address_format(local)
-        near = local[:2] == b"\xfe\x80"
-        at = next((at for at in self.interfaces if at.index == number), None)
-        holder = next((at for at in self.interfaces if at.address == local and (not near or at.index == number)), None)
-        if at is not None and at.loopback and holder is not None and not holder.loopback:
-            at = holder  # from this machine to an address of another interface
-        interface = at.interface if at is not None else ""
-        if not tftp_admits(self.config, holder if holder is not None else at, interface, local):
-            return None
-        target = (text, 0, 0, number if near else 0) if ipv6 else (text, 0)
-        level, kind = (socket.IPPROTO_IPV6, IPV6_PKTINFO) if ipv6 else (socket.IPPROTO_IP, IP_PKTINFO)
-        source = local + index if ipv6 else b"\0" * 4 + local + b"\0" * 4
-        return TftpClient(peer, local, peer[0].partition("%")[0], target, interface, listener, [(level, kind, source)])
+            self._worker.take(run)
 
     def _begin(self, client: TftpClient, data: bytes) -> TftpRun | None:
         config = self.config
         try:
             request = tftp_request_unpack(data)
         except WireError:
-            if len(data) < 2 or data[:2] == b"\0\5":  # errors are not answered: two servers could go on for ever
+            if len(data) < 2 or data[:2] == TFTP_ERROR:  # as for strangers: no answer
                 return None
-            what = "write request" if data[:2] == b"\0\2" else "request"
+            what = "write request" if data[:2] == TFTP_WRQ else "request"
             raise TftpRefusal(TFTP_ILLEGAL, f"unsupported {what} from {client.address}") from None
         top = tftp_root(config, client.interface)
         root = self._root(client, top)
@@ -14269,11 +14255,7 @@ class TftpServer:
         ipv6 = client.listener.address_family == socket.AF_INET6
         terms = tftp_terms(config, request, file.size, interface_mtu(client.interface), ipv6)
         transfer = TftpTransfer(NetasciiSource(file) if request.netascii else file, terms)
-        # The last worker has no requests to look after.
-        least = min(
-            self._workers[:1] if config.tftp_single_port else self._workers[::-1], key=lambda one: len(one.runs)
-        )
-        return TftpRun(client, transfer, port, file, path, data, least)
+        return TftpRun(client, transfer, port, file, path, data)
 
     def _root(self, client: TftpClient, root: str) -> str:
         """Go down to the client's own directory where there is one (tftp-unique-root)."""
@@ -14302,14 +14284,10 @@ class TftpServer:
         self._close(run)
 
     def _close(self, run: TftpRun) -> None:
-        if run.ended:
-            return
         run.ended = True
-        run.worker.drop(run)
+        self._worker.drop(run)
         self._files.release(run.file)
-        with self._lock:
-            if self._by_peer.get(run.key) is run:
-                del self._by_peer[run.key]
+        del self._by_peer[run.key]
 
 
 def tftp_roots_missing(config: Config) -> list[tuple[TftpRoot, str]]:
@@ -14925,29 +14903,14 @@ class Daemon:
                 if self._started:
                     self._serve(udp)
         except OSError as error:
-            self._open_failed(listener, error, False, fatal)
+            listener_failed(self._log, listener, error, False, fatal)
         try:
             if key not in self._tcp:
                 tcp = self._tcp[key] = DnsTcpServer(listener, self._service, self._arrival)
                 if self._started:
                     self._serve(tcp)
         except OSError as error:
-            self._open_failed(listener, error, True, fatal)
-
-    def _open_failed(self, listener: Listener, error: OSError, tcp: bool, fatal: bool) -> None:
-        if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL) and ":" in listener.address:
-            return  # no IPv6 here
-        where = (
-            f"port {listener.port}"
-            if listener.address in ("0.0.0.0", "::")
-            else f"{listener.address} port {listener.port}"
-        )
-        text = f"failed to create listening socket for {where}: {error_text(error)}"
-        if error.errno == errno.EADDRINUSE and (holder := port_holder(listener.port, tcp)):
-            text += f"; {'TCP' if tcp else 'UDP'} port {listener.port} is {holder}"
-        if fatal and error.errno != errno.EADDRNOTAVAIL:
-            raise StartError(EXIT_NETWORK, text)
-        self._log.complain(("listen", listener.key), text)
+            listener_failed(self._log, listener, error, True, fatal)
 
     def _serve(self, server: DnsUdpServer | DnsTcpServer) -> None:
         name = f"{'udp' if isinstance(server, DnsUdpServer) else 'tcp'}-{server.listener.address}"
@@ -14984,20 +14947,8 @@ class Daemon:
         config = self.config
         if local[:12] == b"\0" * 10 + b"\xff\xff":
             local = local[12:]
-        holder = next(
-            (
-                at
-                for at in self._interfaces
-                if at.address == local and (index in (0, at.index) or local[:2] != b"\xfe\x80")
-            ),
-            None,
-        )
-        arrived = next((at for at in self._interfaces if at.index == index), holder)
-        interface = arrived.interface if arrived is not None else ""
-        if arrived is not None and arrived.loopback and holder is not None and not holder.loopback:
-            arrived, interface = holder, holder.interface  # from this machine to an address of another interface
+        interface, at = arrival_find(self._interfaces, index, local)
         auth = auth_admits(config, interface, local)
-        at = holder if holder is not None and holder.interface == interface else arrived
         admitted = auth or interface_admits(config, at, interface, local)
         return Arrival(admitted, [], interface, index, local, auth)
 

@@ -129,8 +129,9 @@ def test_accepted_options() -> None:
 
 @pytest.mark.parametrize("word", [0, 1, 255, 256, 65535])
 def test_words(word: int) -> None:
-    assert p.tftp_words(p.TFTP_DATA, word) + b"x" == tftpwire.data(word, b"x")
-    assert p.tftp_words(p.TFTP_ACK, word) == tftpwire.ack(word)
+    number = word.to_bytes(2, "big")
+    assert p.TFTP_DATA + number + b"x" == tftpwire.data(word, b"x")
+    assert p.TFTP_ACK + number == tftpwire.ack(word)
 
 
 # -- netascii ------------------------------------

@@ -701,7 +701,7 @@ def lengths(talk: Talk) -> Iterator[int]:
     done = 0
     while not talk.transfer.outcome:
         for packet in packets:
-            if packet[1] == p.TFTP_DATA:
+            if packet[:2] == p.TFTP_DATA:
                 done += 1
                 assert int.from_bytes(packet[2:4], "big") == done & 0xFFFF
                 yield len(packet) - 4

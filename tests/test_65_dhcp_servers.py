@@ -227,7 +227,7 @@ def close_server(server: Any) -> None:
     os.close(server._wake_in)
     os.close(server._wake_out)
     pinger, own = server.pinger, server._own.values()
-    for sock in (server.sender._packets, server._pxe, pinger and pinger.sock, getattr(pinger, "far", None), *own):
+    for sock in (server.sender._packets, pinger and pinger.sock, getattr(pinger, "far", None), *own):
         if sock is not None:
             sock.close()
 
@@ -494,13 +494,13 @@ def test_boot_menus_by_the_wire(text: str, menus: int) -> None:
         assert seen is None, "by port 67 it goes to the client's port 68"
         assert client.bind(1)
         own = {(socket.inet_ntoa(address), port) for address, port in server.server._own}
-        assert own == ({("127.0.0.1", server.ports[0]), ("127.0.0.1", menus)} if text else set())
+        assert own == {("0.0.0.0", menus)} | ({("127.0.0.1", server.ports[0]), ("127.0.0.1", menus)} if text else set())
         assert server.log.text().count("PXE(lan0)") == 2
 
 
 def test_no_port_for_menus_without_services(menus: int) -> None:
     with Server(RANGE, live=True) as server, Client(server) as client:
-        assert ask_menu(client, menus, 0.1) is None and server.server._pxe is None
+        assert ask_menu(client, menus, 0.1) is None and not server.server._own
         assert server.server.sender.pxe_sock is server.server.socket
 
 
@@ -541,13 +541,13 @@ def test_menus_keep_to_their_interface(menus: int) -> None:
     with Server(RANGE + MENU + "bind-interfaces\ninterface=lo\n", (lo,)) as server:
         if not server.server.bound_to:  # loopback does not count as one
             server.server.bound_to = "lo"
-        first = server.server._pxe
+        (first,) = server.server._own.values()
         server.server._poll.register(server.server.socket.fileno())
         server.server._bound_index = 0
         server.server._bind_again()
         server.server._follow_addresses()
-        again = server.server._pxe
-        assert again is not None and again is not first and first is not None and first.fileno() < 0
+        (again,) = server.server._own.values()
+        assert again is not first and first.fileno() < 0
         assert server.server.sender.pxe_sock is again and server.server.sender.sock is server.server.socket
         for sock in (again, server.server.socket):
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0") == b"lo"

@@ -427,13 +427,12 @@ def close(server: Any) -> None:
     """Give back what a daemon has until it ends."""
     for listener in server._listeners.values():
         listener.server_close()
-    for worker in server._workers:
-        worker._poll.close()
-        os.close(worker._wake)
+    server._worker._poll.close()
+    os.close(server._worker._wake)
 
 
 class Server:
-    """A TftpServer whose threads the test can end; port 69 is another one."""
+    """A TftpServer whose thread the test can end; port 69 is another one."""
 
     def __init__(self, root: pathlib.Path, text: str = "", interfaces: Any = (LO,)) -> None:
         self.root = root
@@ -451,13 +450,10 @@ class Server:
         self.idle = descriptors()
         self._over = False
         self.turns = 0
-        self._threads = [threading.Thread(target=self._serve, args=(one,), daemon=True) for one in self.server._workers]
+        self._thread = threading.Thread(target=self.server._worker.serve, args=(self._goes_on,), daemon=True)
 
     def config(self, text: str) -> Any:
         return settings(f"enable-tftp\n{'' if 'tftp-root' in text else f'tftp-root={self.root}'}\n{text}\n")
-
-    def _serve(self, worker: Any) -> None:
-        worker.serve(self._goes_on)
 
     def _goes_on(self) -> bool:
         self.turns += 1
@@ -468,20 +464,18 @@ class Server:
         done = threading.Event()
         server = self.server
         server.use(self.config(text), server.interfaces if interfaces is None else interfaces)
-        server._workers[0].soon(done.set)
+        server._worker.soon(done.set)
         assert done.wait(5)
 
     def __enter__(self) -> Server:
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over = True
-        for worker, thread in zip(self.server._workers, self._threads, strict=True):
-            worker.soon(lambda: None)
-            thread.join(5)
-            assert not thread.is_alive(), "the loop does not end"
+        self.server._worker.soon(lambda: None)
+        self._thread.join(5)
+        assert not self._thread.is_alive(), "the loop does not end"
         for run in list(self.server._by_peer.values()):
             self.server._close(run)
         assert descriptors() == self.idle, "transfers leave descriptors behind"
@@ -727,9 +721,9 @@ def test_who_begins_anew_is_served_anew(
 
 @pytest.mark.parametrize("ends", range(3))
 def test_who_begins_anew_is_sent_to_again(tmp_path: pathlib.Path, ends: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever thread has it then: what is lost is sent again."""
+    """What is lost is sent again."""
     monkeypatch.setattr(p, "TFTP_RESEND_START", 0.05)
-    monkeypatch.setattr(p, "interface_mtu", lambda name: time.sleep(0.02) or 1500)  # the other thread falls asleep
+    monkeypatch.setattr(p, "interface_mtu", lambda name: time.sleep(0.02) or 1500)
     with Server(tmp_path) as server, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(server.stalled()) for _ in range(3)]
         for client in clients:
@@ -908,12 +902,10 @@ def test_no_descriptors_left(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyP
         assert server.fetch() == CONTENT
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 def test_a_request_is_served_while_another_transfer_is_busy(
-    tmp_path: pathlib.Path, workers: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One client asks for block after block without a pause; others have their whole file meanwhile."""
-    monkeypatch.setattr(p, "TFTP_WORKERS", workers)
     monkeypatch.setattr(p, "TFTP_STAY", 0.9)  # longer than this client ever needs
     with Server(tmp_path) as server, server.client() as client:
         (tmp_path / "long").touch()
@@ -990,9 +982,8 @@ def test_garbage_by_the_thousand(tmp_path: pathlib.Path, single: str) -> None:
             client.__exit__()
         for run in list(server.server._by_peer.values()):
             run.transfer.due = run.transfer.progress = 0.0  # long ago
-        for worker in server.server._workers:
-            worker._next = 0.0
-            worker.soon(lambda: None)
+        server.server._worker._next = 0.0
+        server.server._worker.soon(lambda: None)
         wait_until(lambda: server.transfers() < 5, 5, "room")
         assert server.fetch() == CONTENT
 
@@ -1143,8 +1134,9 @@ def test_how_a_request_came() -> None:
     ):
         number, ipv6 = index.to_bytes(4, sys.byteorder), ":" in local
         packed = socket.inet_pton(socket.AF_INET6 if ipv6 else socket.AF_INET, local)
-        client = server._client(listeners[ipv6], packed + number if ipv6 else number + packed + packed, peer)
-        assert (client and (client.interface, client.address, client.local)) == expected, (index, local)
+        info = packed + number if ipv6 else number + packed + packed
+        client = server._client(listeners[ipv6], peer, p.packet_info_read(info))
+        assert (client and (client.interface, client.address, client.ours)) == expected, (index, local)
 
 
 def test_who_is_not_served_hears_nothing(tmp_path: pathlib.Path) -> None:
@@ -1199,9 +1191,9 @@ def test_nothing_ends_a_thread() -> None:
     def turn() -> None:
         raise turns.pop(0)
 
-    server._workers[0]._turn = turn  # type: ignore[method-assign]
+    server._worker._turn = turn  # type: ignore[method-assign]
     with pytest.raises(SystemExit):
-        server._workers[0].serve()
+        server._worker.serve()
     assert "oops" in log.text() and "again" in log.text()
 
 
