@@ -17,6 +17,7 @@ Contents
   22  DNS messages
   23  DHCPv4 messages
   26  TFTP packets
+  27  Signatures
   30  Settings
   31  Option values
   32  Options
@@ -25,6 +26,8 @@ Contents
   41  DNS cache
   42  Upstreams
   43  Leases
+  44  DNSSEC facts
+  50  DNSSEC validation
   51  DNS answers
   52  DNS authority
   53  DNS replies
@@ -109,6 +112,7 @@ import itertools
 import marshal
 import os
 import pwd
+import queue
 import re
 import resource
 import select
@@ -148,7 +152,7 @@ DNSMASQ_VERSION = "2.93"  # the dialect that is spoken
 # What scripts read in --version: whole tokens for what works, `no-` for what does not
 # (no `no-ipset` or `no-nftset`: scripts search for these as words).
 COMPILE_OPTIONS = (
-    "IPv6 GNU-getopt no-DBus no-UBus no-i18n no-IDN DHCP no-DHCPv6 no-Lua TFTP no-conntrack auth no-DNSSEC "
+    "IPv6 GNU-getopt no-DBus no-UBus no-i18n no-IDN DHCP no-DHCPv6 no-Lua TFTP no-conntrack auth DNSSEC "
     "loop-detect dumpfile"
 )  # fmt: skip
 
@@ -252,7 +256,7 @@ DHCP_NAP = 0.0003  # seconds after a message, when it does
 DHCP_PLANS_MAX = 512  # sets of tags whose options are remembered
 LEASE_STOP_SECONDS = 2.0  # that the end of the program waits for the last write
 LEASE_RETRY_SECONDS = 60.0  # until a lease file that could not be written is tried again
-CLOCK_FLOOR = 1_735_689_600  # seconds; a clock before 2025 has not been set
+CLOCK_FLOOR = 1_793_491_200  # seconds; a clock before this version was made (November 2026) has not been set
 SCRIPT_QUEUE_MAX = 50_000  # events that wait for a slow script
 SCRIPT_PATIENCE = 3.0  # seconds that the end of the program waits until the helper has them all
 
@@ -274,6 +278,22 @@ TFTP_AGAIN = 1.0  # seconds without progress after which a client that asks agai
 TFTP_REQUESTS = 16  # requests taken in one turn
 TFTP_STAY = 0.002  # seconds that a lone transfer is waited for before all sockets are
 TFTP_TURN = 0.005  # seconds that a lone transfer may keep requests waiting
+
+# DNSSEC.
+SIGNATURE_KEYS_MAX = 64  # prepared keys that are remembered, 6 KB each for P-256, 10 KB for Ed448
+RSA_MODULUS_MIN, RSA_MODULUS_MAX = 512, 4096  # bits; RFC 5702 s.2
+RSA_EXPONENT_MAX = 8  # octets; keys in use have up to 5 (2**32 + 1), longer ones cost over 3 ms a signature
+DNSSEC_CPU_MAX = 0.4  # seconds of CPU for the proof of one answer; stops keys and signatures made to cost much
+DNSSEC_TURN = 0.01  # seconds of CPU for one turn of a proof: then the others have theirs
+DNSSEC_FACTS_MAX = 4096  # DS and DNSKEY sets that are remembered
+DNSSEC_FACT_TTL_MAX = 86_400  # seconds
+DNSSEC_BOGUS_SECONDS = 10  # that a failed proof of a zone's keys counts: it is not tried for each query
+DNSSEC_SIGNATURES_MAX = 4096  # good signatures that are remembered, and as many failed ones
+DNSSEC_RANGES_MAX = 4096  # NSEC and NSEC3 records that are kept to answer from
+DNSSEC_DENIAL_HASHES = 300  # runs of SHA-1 for an answer made from NSEC3 records; beyond that the question is sent
+DNSSEC_PATIENCE = 20.0  # seconds for the whole proof of an answer
+DNSSEC_STAMP = 1_420_070_400  # seconds; what dnssec-timestamp's file is born with (2015)
+DNSSEC_TCP_MAX = 8  # DS and DNSKEY questions asked by TCP at once
 
 # Files.
 RESOLV_SETTLE = 0.8  # seconds that a resolv file without a last newline must stay as it is
@@ -678,6 +698,7 @@ _RR_TYPE_NAMES = {code: name for name, code in RR_TYPES.items()}
 
 TYPE_A, TYPE_NS, TYPE_CNAME, TYPE_SOA, TYPE_PTR, TYPE_MX, TYPE_TXT = 1, 2, 5, 6, 12, 15, 16
 TYPE_SIG, TYPE_AAAA, TYPE_SRV, TYPE_NAPTR, TYPE_OPT, TYPE_DS, TYPE_TSIG = 24, 28, 33, 35, 41, 43, 250
+TYPE_DNAME, TYPE_RRSIG, TYPE_NSEC, TYPE_DNSKEY, TYPE_NSEC3 = 39, 46, 47, 48, 50
 TYPE_IXFR, TYPE_AXFR, TYPE_MAILB, TYPE_ANY, TYPE_CAA = 251, 252, 253, 255, 257
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
@@ -690,6 +711,8 @@ EDNS_SUBNET, EDNS_COOKIE, EDNS_EDE, EDNS_MAC, EDNS_MAC_TEXT, EDNS_CPE_ID = 8, 10
 
 EDE_STALE, EDE_NOT_READY, EDE_BLOCKED, EDE_FILTERED = 3, 14, 15, 17
 EDE_NOT_AUTHORITATIVE, EDE_NETWORK = 20, 23
+EDE_OTHER, EDE_DNSKEY_ALGORITHM, EDE_INDETERMINATE, EDE_BOGUS, EDE_EXPIRED, EDE_NOT_YET_VALID = 0, 1, 5, 6, 7, 8
+EDE_NO_DNSKEY, EDE_NO_RRSIG, EDE_NO_ZONE_BIT, EDE_NO_NSEC, EDE_NSEC3_ITERATIONS = 9, 10, 11, 12, 27
 EDE_TEXTS = {
     0: "other", 1: "unsupported DNSKEY algorithm", 2: "unsupported DS digest", 3: "stale answer", 4: "forged",
     5: "DNSSEC indeterminate", 6: "DNSSEC bogus", 7: "DNSSEC signature expired", 8: "DNSSEC sig not yet valid",
@@ -939,6 +962,11 @@ def dns_name_suffixes(name: bytes) -> Iterator[bytes]:
         yield name
 
 
+def dns_name_order(name: bytes) -> tuple[bytes, ...]:
+    """Give the key that sorts names (lower case) in canonical order: labels, the last first (RFC 4034 s.6.1)."""
+    return tuple(reversed(_labels(name[:-1])))
+
+
 def dns_name_labels(name: bytes) -> int:
     """Count the labels of `name`, the root not counted."""
     pos = count = 0
@@ -1132,6 +1160,22 @@ def rdata_strings_read(rdata: bytes) -> list[bytes]:
         out.append(rdata[pos + 1 : pos + 1 + rdata[pos]])
         pos += 1 + rdata[pos]
     return out
+
+
+def rdata_types(bitmap: bytes) -> frozenset[int]:
+    """Read a type bitmap (RFC 4034 s.4.1.2); WireError when it is malformed."""
+    out, pos, last = [], 0, -1
+    while pos < len(bitmap):
+        window, length = bitmap[pos], bitmap[pos + 1] if pos + 1 < len(bitmap) else 0
+        octets = bitmap[pos + 2 : pos + 2 + length]
+        if window <= last or not 0 < length <= 32 or len(octets) < length:
+            raise WireError("type bitmap is malformed")
+        for at, octet in enumerate(octets):
+            for bit in range(8):
+                if octet & 0x80 >> bit:
+                    out.append(window << 8 | at << 3 | bit)
+        last, pos = window, pos + 2 + length
+    return frozenset(out)
 
 
 def rdata_soa(mname: bytes, rname: bytes, serial: int, refresh: int, retry: int, expire: int, minimum: int) -> bytes:
@@ -1802,6 +1846,405 @@ def netascii_encode(data: bytes) -> bytes:
 
 
 # ==============================================================================
+# 27 Signatures
+#
+# The arithmetic of DNSSEC: is this the signature of that key over those octets?
+# And the digests that go with it: key tags, DS, NSEC3.  RFC 4034, RFC 5155,
+# RFC 3110 and RFC 5702 (RSA), RFC 6605 (ECDSA), RFC 8032 and RFC 8080 (EdDSA).
+# All numbers here are public, so none of this needs to take constant time.
+#
+# Uses 10 11
+# ==============================================================================
+
+# -- digests -------------------------------------------------------------------
+
+# Digest type of a DS: the name of its constructor in hashlib.  RFC 4034, RFC 4509, RFC 6605.
+DS_DIGESTS = {1: "sha1", 2: "sha256", 4: "sha384"}
+
+
+def _hasher(name: str) -> Callable[[bytes], Any]:
+    """Give a constructor of hashlib."""
+    import hashlib  # late: with OpenSSL behind it, it takes 4 ms
+
+    constructor: Callable[[bytes], Any] = getattr(hashlib, name)
+    return constructor
+
+
+def octets_digest(octets: bytes) -> bytes:
+    """Digest octets of whatever length, so that they can be remembered."""
+    digest: bytes = _hasher("sha256")(octets).digest()
+    return digest
+
+
+def dnskey_tag(rdata: bytes) -> int:
+    """Compute the key tag (0-65535) of DNSKEY data, whatever its octets (RFC 4034 appendix B)."""
+    if rdata[3:4] == b"\1":  # RSA/MD5: the third and second octet from the end of the modulus (B.1)
+        return int.from_bytes(rdata[-3:-1], "big")
+    total = (sum(rdata[::2]) << 8) + sum(rdata[1::2])
+    return total + (total >> 16) & 0xFFFF
+
+
+def ds_digest(owner: bytes, rdata: bytes, digest_type: int) -> bytes | None:
+    """Digest a DNSKEY as its DS does (RFC 4034 s.5.1.4); None for a type that is not supported.
+
+    `owner` is the canonical wire name (lower case), `rdata` the whole DNSKEY data.
+    """
+    name = DS_DIGESTS.get(digest_type)
+    return _hasher(name)(owner + rdata).digest() if name else None
+
+
+def nsec3_hash(name: bytes, salt: bytes, iterations: int) -> bytes:
+    """Hash a canonical wire name for NSEC3: SHA-1, 20 octets (RFC 5155 s.5).
+
+    `iterations` are the runs after the first; the caller bounds them, as each takes about a microsecond.
+    """
+    sha1 = _hasher("sha1")
+    digest: bytes = sha1(name + salt).digest()
+    for _ in range(iterations):
+        digest = sha1(digest + salt).digest()
+    return digest
+
+
+# -- RSA -----------------------------------------------------------------------
+
+
+class _Rsa:
+    """RSASSA-PKCS1-v1_5 with one hash (RFC 8017 s.8.2.2); a key is (modulus, exponent, octets of the modulus)."""
+
+    __slots__ = ("name", "_hash", "_prefix", "_bits_min")
+
+    def __init__(self, name: str, hash_name: str, prefix: str, bits_min: int = RSA_MODULUS_MIN) -> None:
+        self.name = name
+        self._hash = hash_name
+        self._prefix = b"\0" + bytes.fromhex(prefix)  # the DigestInfo but for the digest, and the octet before it
+        self._bits_min = bits_min
+
+    def read_key(self, field: bytes) -> tuple[int, int, int]:
+        """Read exponent and modulus (RFC 3110 s.2); WireError when they are malformed or out of bounds."""
+        start = 1 if field[:1] != b"\0" else 3
+        middle = start + int.from_bytes(field[:1] if start == 1 else field[1:3], "big")
+        exponent, modulus = int.from_bytes(field[start:middle], "big"), int.from_bytes(field[middle:], "big")
+        bits = modulus.bit_length()
+        if not self._bits_min <= bits <= RSA_MODULUS_MAX or len(field) - middle > RSA_MODULUS_MAX // 8:
+            raise WireError("RSA modulus is too short or too long")
+        if exponent < 3 or middle - start > RSA_EXPONENT_MAX or not exponent & modulus & 1:
+            raise WireError("RSA exponent is too small or too long, or a number is even")
+        return modulus, exponent, (bits + 7) // 8
+
+    def verify(self, key: tuple[int, int, int], data: bytes, signature: bytes) -> bool:
+        """Compare the whole encoded message, padding included, with what it must be (RFC 8017 s.9.2)."""
+        modulus, exponent, size = key
+        number = int.from_bytes(signature, "big")
+        if len(signature) != size or number >= modulus:
+            return False
+        tail: bytes = self._prefix + _hasher(self._hash)(data).digest()
+        return pow(number, exponent, modulus).to_bytes(size, "big") == b"\0\1".ljust(size - len(tail), b"\xff") + tail
+
+
+# -- elliptic curves -----------------------------------------------------------
+
+# Bits of a scalar that one look-up serves, for a key and for the base point.  More make a known key faster (by an
+# eighth for 6) and a new one slower, and double the memory.  The base point's must be at least the keys'.
+_KEY_TEETH, _BASE_TEETH = 5, 8
+
+_Point = tuple[int, ...]  # in a curve's own coordinates, to be summed up
+_Entry = tuple[int, int, int]  # a point of a table, in the form in which it is added fastest
+_Comb = tuple[int, list["_Entry | None"]]  # number of columns, and the sum of teeth for each pattern of bits
+
+
+class _Curve:
+    """A group of points, and the sum of two multiples by combs (Lim and Lee, CRYPTO '94).
+
+    A comb cuts a scalar into as many rows as it has teeth and adds, column by column, a point that its table has
+    for each pattern of bits; one doubling between columns serves both combs.  A key's table takes longer to build
+    than a signature to verify, about 1.7 times, and is kept with the key.
+    """
+
+    __slots__ = ("name", "_hash", "_p", "_order", "_size", "_zero", "_base_text", "_base")
+
+    def __init__(self, name: str, hash_name: str, p: int, order: int, zero: _Point, base: str) -> None:
+        self.name = name
+        self._hash = hash_name
+        self._p = p
+        self._order = order
+        self._zero = zero
+        self._base_text = bytes.fromhex(base)  # as a key's field has it
+        self._base: _Comb | None = None
+
+    def _double(self, point: _Point) -> _Point:
+        raise NotImplementedError
+
+    def _add(self, point: _Point, entry: _Entry) -> _Point:
+        raise NotImplementedError
+
+    def _entry(self, point: _Point, inverse: int) -> _Entry:
+        """Make a table's entry; `inverse` is 1/Z."""
+        raise NotImplementedError
+
+    def _decode(self, field: bytes) -> _Point:
+        """Read a point as keys have it; WireError when it is none."""
+        raise NotImplementedError
+
+    def _entries(self, points: list[_Point]) -> list[_Entry | None]:
+        """Make entries with one inversion for all of them (Montgomery's trick)."""
+        p = self._p
+        products = [1]
+        for point in points:
+            products.append(products[-1] * point[2] % p)
+        inverse = pow(products.pop(), -1, p)
+        entries: list[_Entry | None] = []
+        for point in reversed(points):
+            entries.append(self._entry(point, inverse * products.pop() % p))
+            inverse = inverse * point[2] % p
+        return entries[::-1]
+
+    def _comb(self, point: _Point, teeth: int) -> _Comb:
+        columns = -(-self._order.bit_length() // teeth)
+        spread = [point]
+        for _ in range(teeth - 1):
+            for _ in range(columns):
+                point = self._double(point)
+            spread.append(point)
+        sums = [self._zero]
+        for tooth in self._entries(spread):
+            if tooth:
+                sums += [self._add(point, tooth) for point in sums]
+        return columns, [None, *self._entries(sums[1:])]
+
+    def _sum(self, first: int, key: _Comb, second: int) -> _Point:
+        """Compute `first` times the base point plus `second` times the key; scalars are below the order."""
+        if self._base is None:  # two threads may both build it
+            self._base = self._comb(self._decode(self._base_text), _BASE_TEETH)
+        lanes: list[list[_Entry | None]] = []
+        for scalar, teeth, (columns, table) in (first, _BASE_TEETH, self._base), (second, _KEY_TEETH, key):
+            bits = f"{scalar:0{teeth * columns}b}"
+            late: list[_Entry | None] = [None] * (key[0] - columns)
+            lanes.append(late + [table[int(bits[column::columns], 2)] for column in range(columns)])
+        double, add, point = self._double, self._add, self._zero
+        for entries in zip(*lanes, strict=True):
+            point = double(point)
+            for entry in entries:
+                if entry:
+                    point = add(point, entry)
+        return point
+
+
+class _Ecdsa(_Curve):
+    """ECDSA on y**2 = x**3 - 3*x + b, cofactor 1 (FIPS 186-4 s.6.4); a key is its comb.
+
+    Points are Jacobian: X/Z**2, Y/Z**3.  Entries are x, y and nothing.
+    """
+
+    __slots__ = ("_b",)
+
+    def __init__(self, name: str, hash_name: str, p: int, order: int, b: int, base: str) -> None:
+        super().__init__(name, hash_name, p, order, (1, 1, 0), base)
+        self._size = p.bit_length() // 8
+        self._b = b
+
+    def _double(self, point: _Point) -> _Point:
+        x, y, z = point
+        p = self._p
+        zz = z * z % p
+        yy = y * y % p
+        beta = x * yy % p
+        alpha = 3 * (x - zz) * (x + zz) % p
+        x = (alpha * alpha - 8 * beta) % p
+        return x, (alpha * (4 * beta - x) - 8 * yy * yy) % p, 2 * y * z % p
+
+    def _add(self, point: _Point, entry: _Entry) -> _Point:
+        x, y, z = point
+        ex, ey, _ = entry
+        if not z:
+            return ex, ey, 1
+        p = self._p
+        zz = z * z % p
+        h = (ex * zz - x) % p
+        r = (ey * (zz * z % p) - y) % p
+        if not h:  # the same x: the same point, or its opposite
+            return self._zero if r else self._double(point)
+        hh = h * h % p
+        hhh = hh * h % p
+        v = x * hh % p
+        x = (r * r - hhh - 2 * v) % p
+        return x, (r * (v - x) - y * hhh) % p, z * h % p
+
+    def _entry(self, point: _Point, inverse: int) -> _Entry:
+        square = inverse * inverse % self._p
+        return point[0] * square % self._p, point[1] * square * inverse % self._p, 0
+
+    def _decode(self, field: bytes) -> _Point:
+        size, p = self._size, self._p
+        x, y = int.from_bytes(field[:size], "big"), int.from_bytes(field[size:], "big")
+        if len(field) != 2 * size or x >= p or y >= p or (y * y - (x * x - 3) * x - self._b) % p:
+            raise WireError("no point on the curve")
+        return x, y, 1
+
+    def read_key(self, field: bytes) -> _Comb:
+        """Read x and y (RFC 6605 s.4); WireError when that is no point on the curve."""
+        return self._comb(self._decode(field), _KEY_TEETH)
+
+    def verify(self, key: _Comb, data: bytes, signature: bytes) -> bool:
+        """Verify r and s, each with all its octets; the hash is as long as the order."""
+        size, n, p = self._size, self._order, self._p
+        r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
+        if len(signature) != 2 * size or not 0 < r < n or not 0 < s < n:
+            return False
+        inverse = pow(s, -1, n)
+        number = int.from_bytes(_hasher(self._hash)(data).digest(), "big")
+        x, _, z = self._sum(number * inverse % n, key, r * inverse % n)
+        zz = z * z % p  # X/ZZ, modulo n, is to be r: without division
+        return z != 0 and ((x - r * zz) % p == 0 or (r + n < p and (x - (r + n) * zz) % p == 0))
+
+
+class _Eddsa(_Curve):
+    """EdDSA on a*x**2 + y**2 = 1 + d*x**2*y**2 (RFC 8032); a key is its field and the comb of the opposite point.
+
+    a is a square and d is none, so that the sums have no exceptions.  Points are extended: X/Z, Y/Z, and T = X*Y/Z
+    beside them.  Entries are x, y, d*x*y.
+    """
+
+    __slots__ = ("_a", "_d", "_prefix", "_lengths", "_root")
+
+    def __init__(
+        self, name: str, hash_name: str, p: int, order: int, a: int, d: int, base: str, prefix: bytes, *lengths: int
+    ) -> None:
+        super().__init__(name, hash_name, p, order, (0, 1, 1, 0), base)
+        self._size = len(self._base_text)
+        self._a = a
+        self._d = d
+        self._prefix = prefix  # of what is hashed
+        self._lengths = lengths  # what digest() takes
+        self._root = pow(2, p // 4, p) if p % 4 == 1 else 1  # of -1, where there is one
+
+    def _double(self, point: _Point) -> _Point:
+        x, y, z, _ = point
+        p = self._p
+        axx = self._a * x * x % p
+        yy = y * y % p
+        e = 2 * x * y % p
+        g = axx + yy
+        f = (g - 2 * z * z) % p
+        h = axx - yy
+        return e * f % p, g * h % p, f * g % p, e * h % p
+
+    def _add(self, point: _Point, entry: _Entry) -> _Point:
+        x, y, z, t = point
+        ex, ey, dt = entry
+        p = self._p
+        c = t * dt % p
+        xx = x * ex
+        yy = y * ey
+        e = ((x + y) * (ex + ey) - xx - yy) % p
+        f = z - c
+        g = z + c
+        h = (yy - self._a * xx) % p
+        return e * f % p, g * h % p, f * g % p, e * h % p
+
+    def _entry(self, point: _Point, inverse: int) -> _Entry:
+        x, y = point[0] * inverse % self._p, point[1] * inverse % self._p
+        return x, y, self._d * x * y % self._p
+
+    def _decode(self, field: bytes) -> _Point:
+        """Read y and the sign of x, in their one form only (RFC 8032 s.5.1.3, s.5.2.3)."""
+        p, top = self._p, 8 * self._size - 1
+        number = int.from_bytes(field, "little")
+        y, sign = number & (1 << top) - 1, number >> top
+        if len(field) != self._size or y >= p:
+            raise WireError("no point of this curve's size")
+        xx = (y * y - 1) * pow(self._d * y * y - self._a, -1, p) % p
+        x = pow(xx, (p + 3) // 8 if p % 8 == 5 else (p + 1) // 4, p)
+        if x * x % p != xx:
+            x = x * self._root % p
+        if x * x % p != xx or (sign and not x):
+            raise WireError("no point on the curve")
+        if x & 1 != sign:
+            x = p - x
+        return x, y, 1, x * y % p
+
+    def read_key(self, field: bytes) -> tuple[bytes, _Comb]:
+        """Read a point; WireError when it is not on the curve, or of an order so small that it fits any data."""
+        x, y, z, t = point = self._decode(field)
+        for _ in range(3):  # eight times, the cofactor; of Ed448 it is four
+            point = self._double(point)
+        if not point[0]:
+            raise WireError("point of a small order")
+        return field, self._comb((-x, y, z, -t), _KEY_TEETH)
+
+    def verify(self, key: tuple[bytes, _Comb], data: bytes, signature: bytes) -> bool:
+        """Verify R and S: S*B - k*A is to be R, as octets (RFC 8032 s.5.1.7, s.5.2.7, without the cofactor)."""
+        size, p = self._size, self._p
+        r, s = signature[:size], int.from_bytes(signature[size:], "little")
+        if len(signature) != 2 * size or s >= self._order:
+            return False
+        field, comb = key
+        digest = _hasher(self._hash)(self._prefix + r + field + data).digest(*self._lengths)
+        x, y, z, _ = self._sum(s, comb, int.from_bytes(digest, "little") % self._order)
+        inverse = pow(z, -1, p)
+        sign = x * inverse % p & 1
+        return (y * inverse % p | sign << 8 * size - 1).to_bytes(size, "little") == r
+
+
+# -- all of them ---------------------------------------------------------------
+
+# A DNSKEY's and RRSIG's algorithm (IANA), each with its name, `read_key(field)` and `verify(key, data, signature)`.
+SIGNATURE_ALGORITHMS: dict[int, _Rsa | _Ecdsa | _Eddsa] = {
+    5: _Rsa("RSASHA1", "sha1", "3021300906052b0e03021a05000414"),
+    7: _Rsa("RSASHA1-NSEC3-SHA1", "sha1", "3021300906052b0e03021a05000414"),
+    8: _Rsa("RSASHA256", "sha256", "3031300d060960864801650304020105000420"),
+    10: _Rsa("RSASHA512", "sha512", "3051300d060960864801650304020305000440", 1024),  # RFC 5702 s.2.2
+    13: _Ecdsa(
+        "ECDSAP256SHA256", "sha256", 2**256 - 2**224 + 2**192 + 2**96 - 1,
+        0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+        0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B,
+        "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+        "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
+    ),
+    14: _Ecdsa(
+        "ECDSAP384SHA384", "sha384", 2**384 - 2**128 - 2**96 + 2**32 - 1,
+        0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973,
+        0xB3312FA7E23EE7E4988E056BE3F82D19181D9C6EFE8141120314088F5013875AC656398D8A2ED19D2A85C8EDD3EC2AEF,
+        "aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e3872760ab7"
+        "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f",
+    ),
+    15: _Eddsa(
+        "ED25519", "sha512", 2**255 - 19, 2**252 + 0x14DEF9DEA2F79CD65812631A5CF5D3ED,
+        -1, 0x52036CEE2B6FFE738CC740797779E89800700A4D4141D8AB75EB4DCA135978A3,
+        "58" + "66" * 31, b"",
+    ),
+    16: _Eddsa(
+        "ED448", "shake_256", 2**448 - 2**224 - 1,
+        2**446 - 0x8335DC163BB124B65129C96FDE933D8D723A70AADC873D6D54A7BB0D,
+        1, -39081,
+        "14fa30f25b790898adc8d74e2c13bdfdc4397ce61cffd33ad7c2a0051e9c78874098a36c7373ea4b62c7c9563720768824bcb66e71463f69"
+        "00", b"SigEd448\0\0", 114,
+    ),
+}  # fmt: skip
+
+
+@functools.lru_cache(SIGNATURE_KEYS_MAX)
+def _signature_key(algorithm: int, field: bytes) -> Any:
+    """Prepare a key.  A malformed one is a WireError: it is not remembered, and drives out no good one."""
+    return SIGNATURE_ALGORITHMS[algorithm].read_key(field)
+
+
+def signature_verify(algorithm: int, key: bytes, data: bytes, signature: bytes) -> bool:
+    """Tell whether `signature` is that of `key` over `data`.
+
+    `key` is the public key of a DNSKEY (what follows flags, protocol and algorithm), `data` what RFC 4034
+    s.3.1.8.1 puts together, `signature` the last field of an RRSIG.  Whatever is malformed is False, and so is
+    an algorithm that is not in SIGNATURE_ALGORITHMS.  Any thread may call this.
+    """
+    scheme = SIGNATURE_ALGORITHMS.get(algorithm)
+    if scheme is None:
+        return False
+    try:
+        return scheme.verify(_signature_key(algorithm, key), data, signature)
+    except WireError:
+        return False
+
+
+# ==============================================================================
 # 30 Settings
 #
 # What a parsed configuration is made of: one record for each kind of value, and
@@ -2371,7 +2814,7 @@ class Config:
 # are moved to a private part of Unicode, so that a quoted comma is no separator.
 # `value_text` moves them back; every leaf converter ends there.
 #
-# Uses 10 11 12 15 20 21 30
+# Uses 10 11 12 15 20 21 27 30
 # ==============================================================================
 
 _GUARD = 0x10FE00  # where protected characters live
@@ -3796,19 +4239,44 @@ def _ra_mtu(out: RaParam, text: str) -> None:
 _CLASSES = {"IN": 1, "CH": 3, "HS": 4}
 
 
+_ANCHOR_SYNTAX = (
+    "write name[,class],key tag,algorithm,digest type,digest; or name[,class],flags,3,algorithm,key; or a name alone"
+)
+
+
 def value_trust_anchor(text: str) -> TrustAnchor:
-    """Take the value of trust-anchor; a name alone is a zone without signatures."""
+    """Take the value of trust-anchor: a DS, a DNSKEY (kept as its DS), or a name alone, below which nothing is proved.
+
+    A DNSKEY is told by the protocol 3 and the zone flag: as a DS these would be an
+    algorithm that is no longer supported.
+    """
     name, *fields = value_fields(text)
     rrclass = _CLASSES[fields.pop(0).upper()] if fields and fields[0].upper() in _CLASSES else 1
+    if not value_text(name):
+        raise ConfigError("bad trust anchor", _ANCHOR_SYNTAX)
+    owner = value_host_name(name).lower()
     if not fields:
-        return TrustAnchor(value_host_name(name).lower(), rrclass)
+        return TrustAnchor(owner, rrclass)
     if len(fields) != 4:
-        raise ConfigError("bad trust anchor", "write name[,class],key tag,algorithm,digest type,digest")
+        raise ConfigError("bad trust anchor", _ANCHOR_SYNTAX)
+    if fields[1] == "3" and fields[0] in ("256", "257"):
+        return _key_anchor(owner, rrclass, fields)
     try:
         digest = value_hex(value_required(fields[3]))
     except ConfigError as error:
         raise ConfigError("bad HEX in trust anchor", error.remedy) from None
-    return TrustAnchor(value_host_name(name).lower(), rrclass, _u16(fields[0]), _u8(fields[1]), _u8(fields[2]), digest)
+    return TrustAnchor(owner, rrclass, _u16(fields[0]), _u8(fields[1]), _u8(fields[2]), digest)
+
+
+def _key_anchor(owner: bytes, rrclass: int, fields: list[str]) -> TrustAnchor:
+    try:
+        key = binascii.a2b_base64("".join(value_text(fields[3]).split()).encode())
+    except ValueError:
+        key = b""
+    if len(key) < 4:
+        raise ConfigError("bad key in trust anchor", "the key of a DNSKEY record, in base 64")
+    rdata = struct.pack("!HBB", int(fields[0]), 3, _u8(fields[2])) + key
+    return TrustAnchor(owner, rrclass, dnskey_tag(rdata), rdata[3], 2, ds_digest(owner, rdata, 2) or b"")
 
 
 def value_check_unsigned(text: str) -> bool:
@@ -3872,7 +4340,9 @@ class OptionRow:
         return NONE if self.arity == NONE or self.letter in ("q", "1") else REQUIRED
 
 
-_WORKING_AREAS = frozenset(("dns", "dns-local", "dns-auth", "dhcp4", "pxe", "tftp", "log", "process", "config"))
+_WORKING_AREAS = frozenset(
+    ("dns", "dns-local", "dns-auth", "dnssec", "dhcp4", "pxe", "tftp", "log", "process", "config")
+)
 _LATER = frozenset(
     (
         "umbrella", "conntrack", "connmark-allowlist", "connmark-allowlist-enable", "ipset", "nftset", "enable-dbus",
@@ -4787,7 +5257,11 @@ def _check_dnssec(config: Config) -> Iterator[tuple[str, str, str]]:
         )
     anchors = config.trust_anchor
     if not any(anchor.name == DNS_ROOT and anchor.digest for anchor in anchors):
-        yield "dnssec", "no trust anchors provided for DNSSEC", "conf-file= the trust-anchors.conf of your system"
+        yield (
+            "dnssec",
+            "no root trust anchor provided for DNSSEC",
+            "add the trust-anchor lines of dnsmasq.conf, or conf-file= the trust-anchors.conf of your system",
+        )
 
 
 def _check_dhcp(config: Config) -> Iterator[tuple[str, str, str]]:
@@ -5388,6 +5862,22 @@ def address_private(address: bytes, localhost: bool) -> bool:
 CACHE_DATA, CACHE_NODATA, CACHE_NXDOMAIN = 0, 1, 2
 
 
+class CacheProof:
+    """What DNSSEC says of an entry: whether it is proved, its RRSIG data, and what shows that there is no closer name.
+
+    `records` are (name, type, data) for the authority section of who asks with DO.
+    """
+
+    __slots__ = ("secure", "signatures", "records")
+
+    def __init__(
+        self, secure: bool, signatures: tuple[bytes, ...] = (), records: tuple[tuple[bytes, int, bytes], ...] = ()
+    ) -> None:
+        self.secure = secure
+        self.signatures = signatures
+        self.records = records
+
+
 class CacheEntry:
     """What is known of a name and type until `expires` (seconds of the monotonic clock).
 
@@ -5401,6 +5891,7 @@ class CacheEntry:
         "kind",
         "records",
         "soa",
+        "proof",
         "ttl",
         "expires",
         "turn",
@@ -5415,6 +5906,7 @@ class CacheEntry:
         self.kind = kind
         self.records = records
         self.soa: tuple[bytes, bytes, int] | None = None
+        self.proof: CacheProof | None = None
         self.ttl = ttl
         self.expires = now + ttl
         self.turn = 0
@@ -6422,12 +6914,1102 @@ def leases_reference_time(wall: float, written: float) -> float:
 
 
 # ==============================================================================
+# 44 DNSSEC facts
+#
+# What has been proved: of zones and their keys, of single signatures, and of the
+# ranges in which there are no names; and what such ranges deny.  RFC 4035 s.5.4,
+# RFC 5155 s.8, RFC 6840 s.4, RFC 8198.
+#
+# Uses 10 15 20 27
+# ==============================================================================
+
+# Kinds of facts: records that hold; a delegation without DS, or something below one; a name that is no zone of
+# its own; a name that does not exist; a proof that failed.
+FACT_SECURE, FACT_INSECURE, FACT_NO_CUT, FACT_NOTHING, FACT_BOGUS = range(5)
+
+
+class DnssecFact:
+    """What is known of the DS or DNSKEY records of a name until `expires` (seconds of the monotonic clock).
+
+    `records` is the data of a secure set, `ede` the extended error of a bogus one.
+    """
+
+    __slots__ = ("kind", "records", "ede", "expires")
+
+    def __init__(self, kind: int, expires: int, records: tuple[bytes, ...] = (), ede: int = -1) -> None:
+        self.kind = kind
+        self.records = records
+        self.ede = ede
+        self.expires = expires
+
+
+class DnssecRange:
+    """A proved NSEC or NSEC3 record: its `owner` exists with `types`, and nothing between `start` and `end`.
+
+    `start` and `end` are the order of names for NSEC (20), hashes for NSEC3;
+    `hashing` is (salt, iterations) for NSEC3, None for NSEC.
+    """
+
+    __slots__ = (
+        "zone", "owner", "start", "end", "types", "hashing", "opt_out", "rrtype", "rdata", "signatures", "ttl",
+        "expires",
+    )  # fmt: skip
+
+    def __init__(self, zone: bytes, owner: bytes, start: Any, end: Any, types: frozenset[int]) -> None:
+        self.zone = zone
+        self.owner = owner
+        self.start = start
+        self.end = end
+        self.types = types
+        self.hashing: tuple[bytes, int] | None = None
+        self.opt_out = False
+        self.rrtype = 0
+        self.rdata = b""
+        self.signatures: tuple[bytes, ...] = ()
+        self.ttl = 0
+        self.expires = 0
+
+    def covers(self, place: Any) -> bool:
+        """Tell whether `place` lies strictly inside; the last range of a zone goes over its end."""
+        if self.start < self.end:
+            return bool(self.start < place < self.end)
+        return bool(place > self.start or place < self.end)
+
+
+class _ZoneRanges:
+    """The ranges of one zone in order, and its SOA as (data, signatures, TTL, end)."""
+
+    __slots__ = ("starts", "ranges", "soa")
+
+    def __init__(self) -> None:
+        self.starts: list[Any] = []
+        self.ranges: list[DnssecRange] = []
+        self.soa: tuple[bytes, tuple[bytes, ...], int, int] = (b"", (), 0, 0)
+
+
+class DnssecStore:
+    """Facts, outcomes of signatures, and ranges; each bounded, the oldest goes first.
+
+    `check_times` is off while the clock cannot be trusted; `peaks` are the most
+    queries, operations and failed signatures that one answer has cost.
+    """
+
+    def __init__(self) -> None:
+        self.check_times = True
+        self.peaks = [0, 0, 0]
+        self._lock = threading.Lock()
+        self._facts: dict[tuple[bytes, int], DnssecFact] = {}
+        self._outcomes: tuple[dict[bytes, None], dict[bytes, None]] = ({}, {})  # failed, good
+        self._zones: dict[bytes, _ZoneRanges] = {}
+        self._count = 0  # of ranges
+
+    def fact(self, name: bytes, rrtype: int, now: int) -> DnssecFact | None:
+        """Find what is known of the DS or DNSKEY records of `name` (lower case)."""
+        found = self._facts.get((name, rrtype))
+        return found if found is not None and found.expires > now else None
+
+    def learn(self, name: bytes, rrtype: int, fact: DnssecFact) -> None:
+        """Keep a fact."""
+        with self._lock:
+            self._facts.pop((name, rrtype), None)
+            if len(self._facts) >= DNSSEC_FACTS_MAX:
+                del self._facts[next(iter(self._facts))]
+            self._facts[name, rrtype] = fact
+
+    def facts(self) -> list[tuple[bytes, int, DnssecFact]]:
+        """List the facts (for the dump)."""
+        with self._lock:
+            return [(name, rrtype, fact) for (name, rrtype), fact in self._facts.items()]
+
+    def outcome(self, token: bytes) -> bool | None:
+        """Tell what came of a signature (`token` stands for key, signature and data); None when it is new."""
+        failed, good = self._outcomes
+        return True if token in good else False if token in failed else None
+
+    def note(self, token: bytes, good: bool) -> None:
+        """Remember what came of a signature; failures do not drive the good ones out."""
+        with self._lock:
+            outcomes = self._outcomes[good]
+            if len(outcomes) >= DNSSEC_SIGNATURES_MAX:
+                del outcomes[next(iter(outcomes))]
+            outcomes[token] = None
+
+    def add_ranges(
+        self, zone: bytes, soa: tuple[bytes, tuple[bytes, ...], int, int], ranges: Sequence[DnssecRange], now: int
+    ) -> None:
+        """Keep proved ranges of `zone`, and the SOA that answers made from them carry."""
+        with self._lock:
+            known = self._zones.pop(zone, None) or _ZoneRanges()
+            if (
+                known.ranges and known.ranges[0].hashing != ranges[0].hashing
+            ):  # the zone has a new salt, or another kind
+                self._count -= len(known.ranges)
+                known = _ZoneRanges()
+            self._zones[zone] = known  # at the end: the zone that was not seen for longest goes first
+            known.soa = soa
+            for one in ranges:
+                at = bisect.bisect_left(known.starts, one.start)
+                if at < len(known.starts) and known.starts[at] == one.start:
+                    known.ranges[at] = one
+                    continue
+                known.starts.insert(at, one.start)
+                known.ranges.insert(at, one)
+                self._count += 1
+            while self._count > DNSSEC_RANGES_MAX:
+                oldest = next(iter(self._zones))
+                self._count -= len(self._zones.pop(oldest).ranges)
+
+    def knows_ranges(self) -> bool:
+        """Tell quickly whether there are ranges at all."""
+        return bool(self._zones)
+
+    def zone_soa(self, zone: bytes, now: int) -> tuple[bytes, tuple[bytes, ...], int, int] | None:
+        """Give the SOA of a zone of which there are ranges."""
+        known = self._zones.get(zone)
+        return known.soa if known is not None and known.soa[3] > now else None
+
+    def hashing(self, zone: bytes) -> tuple[bytes, int] | None:
+        """Tell how a zone with ranges hashes its names; None for NSEC."""
+        known = self._zones.get(zone)
+        return known.ranges[0].hashing if known is not None and known.ranges else None
+
+    def range_at(self, zone: bytes, place: Any, now: int) -> DnssecRange | None:
+        """Find the range of `zone` that begins at `place` or covers it."""
+        with self._lock:
+            known = self._zones.get(zone)
+            if known is None or not known.ranges:
+                return None
+            found = known.ranges[bisect.bisect_right(known.starts, place) - 1]
+        if found.expires <= now or not (found.start == place or found.covers(place)):
+            return None
+        return found
+
+    def flush(self) -> None:
+        """Forget facts and ranges; what came of signatures stays true, their times are looked at anew."""
+        with self._lock:
+            self._facts.clear()
+            self._zones.clear()
+            self._count = 0
+
+
+# -- denial of existence ---------------------------------------------------------
+
+
+class DnssecDenial:
+    """A proof of absence: does the name exist, is the proof secure (not by opt-out), is the name an insecure cut."""
+
+    __slots__ = ("name_exists", "secure", "cut", "ranges")
+
+    def __init__(self, name_exists: bool, ranges: Sequence[DnssecRange], secure: bool = True, cut: bool = False):
+        self.name_exists = name_exists
+        self.ranges = ranges
+        self.secure = secure
+        self.cut = cut
+
+
+def range_leads_below(one: DnssecRange, name: bytes) -> bool:
+    """Tell whether a range's owner is a cut or a DNAME above `name`: then it says nothing of it (RFC 6840 s.4.1)."""
+    leads = (TYPE_NS in one.types and TYPE_SOA not in one.types) or TYPE_DNAME in one.types
+    return leads and one.owner != name and dns_name_under(name, one.owner)
+
+
+def _at_owner(one: DnssecRange, rrtype: int, used: Sequence[DnssecRange]) -> DnssecDenial | None:
+    """Read a range whose owner is the very name: the type must not be there."""
+    types = one.types
+    if rrtype in types or TYPE_CNAME in types or (rrtype == TYPE_ANY and types):
+        return None
+    cut = TYPE_NS in types and TYPE_SOA not in types
+    if rrtype == TYPE_DS:
+        if TYPE_SOA in types and one.zone != DNS_ROOT:
+            return None  # the child's own record: the parent's is wanted
+        return DnssecDenial(True, used, cut=cut)
+    return None if cut else DnssecDenial(True, used)
+
+
+def dnssec_denial(
+    name: bytes,
+    rrtype: int,
+    zone: bytes,
+    ranges: Sequence[DnssecRange],
+    hasher: Callable[[bytes, tuple[bytes, int]], bytes],
+) -> DnssecDenial | None:
+    """Find what ranges of one zone prove of `name` and `rrtype`; None when they do not deny it.
+
+    RFC 4035 s.5.4 with RFC 6840 s.4 (NSEC), RFC 5155 s.8 (NSEC3).
+    """
+    plain = [one for one in ranges if one.hashing is None]
+    if plain:
+        return _denial_nsec(name, rrtype, plain)
+    hashing = ranges[0].hashing
+    assert hashing is not None
+    hashed = [one for one in ranges if one.hashing == hashing]
+    return _denial_nsec3(name, rrtype, zone, hashed, lambda text: hasher(text, hashing))
+
+
+def _denial_nsec(name: bytes, rrtype: int, ranges: Sequence[DnssecRange]) -> DnssecDenial | None:
+    place = dns_name_order(name)
+    for one in ranges:
+        if one.start == place:
+            return _at_owner(one, rrtype, (one,))
+    cover = next((one for one in ranges if one.covers(place) and not range_leads_below(one, name)), None)
+    if cover is None:
+        return None
+    if cover.end[: len(place)] == place:  # an empty non-terminal
+        return DnssecDenial(True, (cover,))
+    depth = max(_common(place, cover.start), _common(place, cover.end))
+    wildcard = (*place[:depth], b"*")
+    for one in ranges:
+        if one.start == wildcard:
+            return _at_owner(one, rrtype, (cover, one))
+        if one.covers(wildcard):
+            return DnssecDenial(False, (cover, one) if one is not cover else (cover,))
+    return None
+
+
+def _common(first: tuple[bytes, ...], second: tuple[bytes, ...]) -> int:
+    """Count the labels that two names share, from the root."""
+    count = 0
+    for ours, theirs in zip(first, second, strict=False):
+        if ours != theirs:
+            break
+        count += 1
+    return count
+
+
+def _denial_nsec3(
+    name: bytes, rrtype: int, zone: bytes, ranges: Sequence[DnssecRange], hasher: Callable[[bytes], bytes]
+) -> DnssecDenial | None:
+    by_hash = {one.start: one for one in ranges}
+    own = by_hash.get(hasher(name))
+    if own is not None:
+        return _at_owner(own, rrtype, (own,))
+    closer, encloser = name, None
+    while closer != zone:
+        parent = closer[1 + closer[0] :]
+        encloser = by_hash.get(hasher(parent))
+        if encloser is not None:
+            break
+        closer = parent
+    if encloser is None:
+        return None
+    if (TYPE_NS in encloser.types and TYPE_SOA not in encloser.types) or TYPE_DNAME in encloser.types:
+        return None
+    place = hasher(closer)
+    cover = next((one for one in ranges if one.covers(place)), None)
+    if cover is None:
+        return None
+    used = (encloser, cover)
+    if cover.opt_out and rrtype == TYPE_DS:
+        return DnssecDenial(True, used, secure=False, cut=True)
+    place = hasher(b"\1*" + closer[1 + closer[0] :])
+    wild = by_hash.get(place)
+    if wild is not None:
+        found = _at_owner(wild, rrtype, (*used, wild))
+    else:
+        over = next((one for one in ranges if one.covers(place)), None)
+        if over is None:
+            return DnssecDenial(True, used, secure=False) if cover.opt_out else None
+        found = DnssecDenial(False, (*used, over))
+    if found is not None and cover.opt_out:
+        found.secure = False
+    return found
+
+
+def dnssec_ranges_denial(store: DnssecStore, name: bytes, rrtype: int, now: int) -> tuple[bytes, DnssecDenial] | None:
+    """Deny `name` or its `rrtype` from ranges that were proved for other answers (RFC 8198): (zone, denial)."""
+    zone = next((suffix for suffix in dns_name_suffixes(name) if store.zone_soa(suffix, now) is not None), None)
+    if zone is None or (rrtype == TYPE_DS and zone == name):
+        return None
+    hashing = store.hashing(zone)
+    if hashing is None:
+        place = dns_name_order(name)
+        cover = store.range_at(zone, place, now)
+        if cover is None:
+            return None
+        depth = max(_common(place, cover.start), _common(place, cover.end))
+        ranges = [cover, store.range_at(zone, (*place[:depth], b"*"), now)]
+    else:
+        closer = list(itertools.takewhile(lambda suffix: suffix != zone, dns_name_suffixes(name)))
+        if len(closer) * (hashing[1] + 1) > DNSSEC_DENIAL_HASHES:
+            return None
+        names = [*closer, zone]
+        names += [b"\1*" + suffix for suffix in names[1:]]
+        ranges = [store.range_at(zone, nsec3_hash(one, *hashing), now) for one in names]
+    known = [one for one in ranges if one is not None]
+    if not known:
+        return None
+    denial = dnssec_denial(name, rrtype, zone, known, lambda text, how: nsec3_hash(text, *how))
+    return (zone, denial) if denial is not None and denial.secure and not denial.cut else None
+
+
+# ==============================================================================
+# 50 DNSSEC validation
+#
+# From a reply and what is known of its zones to a verdict, or to the DS or DNSKEY
+# records that have to be fetched first: the caller fetches them and asks again.
+# RFC 4035, RFC 5155, RFC 6840, RFC 8198, RFC 9276.
+#
+# Uses 10 11 15 20 21 22 27 30 40 42 44
+# ==============================================================================
+
+DNSSEC_SECURE, DNSSEC_INSECURE, DNSSEC_BOGUS, DNSSEC_ABANDONED = "SECURE", "INSECURE", "BOGUS", "ABANDONED"
+DNSSEC_TRUNCATED = "TRUNCATED"
+DNSSEC_TYPES = frozenset((TYPE_RRSIG, TYPE_NSEC, TYPE_NSEC3))  # only for those who ask with DO
+
+_KEY_ZONE, _KEY_REVOKED = 0x0100, 0x0080  # flags of a DNSKEY: RFC 4034 s.2.1.1, RFC 5011 s.3
+# Types whose names are compared in lower case: RFC 4034 s.6.2 as RFC 6840 s.5.1 has it.
+_LOWER_TYPES = frozenset(RR_LAYOUTS) - {TYPE_NSEC}
+
+
+class DnssecAnchors:
+    """Where trust begins (DS data by zone) and where it ends (negative anchors)."""
+
+    __slots__ = ("zones",)
+
+    def __init__(self, anchors: Iterable[TrustAnchor]) -> None:
+        self.zones: dict[bytes, tuple[bytes, ...]] = {}
+        for anchor in anchors:
+            if anchor.rrclass == CLASS_IN:
+                head = struct.pack("!HBB", anchor.key_tag, anchor.algorithm, anchor.digest_type)
+                known = self.zones.get(anchor.name, ())
+                self.zones[anchor.name] = (*known, head + anchor.digest) if anchor.digest else known
+
+    def above(self, name: bytes) -> bytes | None:
+        """Find the closest anchor at or above `name`; None when there is none, or a negative one is closer."""
+        for suffix in dns_name_suffixes(name):
+            anchored = self.zones.get(suffix)
+            if anchored is not None:
+                return suffix if anchored else None
+        return None
+
+
+class NeedRecords(PydnsmasqError):
+    """The DS or DNSKEY records of `name` must be fetched before the proof can go on."""
+
+    def __init__(self, name: bytes, rrtype: int) -> None:
+        super().__init__()
+        self.name = name
+        self.rrtype = rrtype
+
+
+class _Pause(PydnsmasqError):
+    """Enough work for one turn; what was done is remembered."""
+
+
+class _Abandoned(PydnsmasqError):
+    """The proof costs more than it may."""
+
+
+class DnssecWork:
+    """What the proof of one client's answer has cost, and may cost; `clock` gives seconds of CPU of this thread."""
+
+    __slots__ = ("limits", "crypto", "queries", "failures", "_clock", "_used", "_began", "_busy", "hashes")
+
+    def __init__(self, limits: DnssecLimits, clock: Callable[[], float]) -> None:
+        self.limits = limits
+        self.crypto = self.queries = self.failures = 0
+        self.hashes: dict[tuple[bytes, bytes, int], bytes] = {}
+        self._clock = clock
+        self._used = self._began = 0.0
+        self._busy = False
+
+    def begin(self) -> None:
+        """Begin a turn."""
+        self._began, self._busy = self._clock(), False
+
+    def end(self) -> None:
+        """End a turn."""
+        self._used += self._clock() - self._began
+
+    def spend(self) -> None:
+        """Pay for one operation: at least one in each turn, so that there is progress."""
+        turn = self._clock() - self._began
+        if self.crypto >= self.limits.crypto or self._used + turn > DNSSEC_CPU_MAX:
+            raise _Abandoned("cryptographic work")
+        if self._busy and turn > DNSSEC_TURN:
+            raise _Pause
+        self._busy = True
+        self.crypto += 1
+
+    def ask(self) -> bool:
+        """Pay for one question; False when there were too many, or when the turns have cost too much."""
+        self.queries += 1
+        return self.queries <= self.limits.queries and self._used <= DNSSEC_CPU_MAX
+
+
+class DnssecView:
+    """What a proof rests on, read once: anchors, facts, servers by domain, and the time.
+
+    `now` is the monotonic clock, `clock` the wall clock, both in whole seconds.
+    """
+
+    __slots__ = ("store", "anchors", "rules", "config", "now", "clock")
+
+    def __init__(
+        self, store: DnssecStore, anchors: DnssecAnchors, rules: DomainRules, config: Config, now: int, clock: int
+    ) -> None:
+        self.store = store
+        self.anchors = anchors
+        self.rules = rules
+        self.config = config
+        self.now = now
+        self.clock = clock
+
+    def overlaid(self, name: bytes) -> bool:
+        """Tell whether `name` has servers of its own here, whose zones the public tree need not know."""
+        if self.config.bogus_priv and (reverse := dns_reverse_address(name)) is not None:
+            return address_private(reverse[0], True)
+        return self.rules.match(name, TYPE_ANY).group is not self.rules.default
+
+
+class DnssecVerdict:
+    """What became of an answer: status, extended error, and the ranges that were proved on the way, with their SOA."""
+
+    __slots__ = ("status", "ede", "ranges", "soa", "notes", "rewritten")
+
+    def __init__(self, status: str, ede: int = -1) -> None:
+        self.status = status
+        self.ede = ede
+        self.ranges: list[DnssecRange] = []
+        self.soa: tuple[bytes, bytes, tuple[bytes, ...], int] | None = None  # zone, data, signatures, TTL
+        self.notes: list[str] = []  # for the log
+        self.rewritten = False  # TTLs were lowered
+
+
+class _Signature:
+    """RRSIG data, unpacked (RFC 4034 s.3.1); `head` is what it signs of itself."""
+
+    __slots__ = ("algorithm", "labels", "ttl", "ends", "begins", "tag", "signer", "head", "octets")
+
+    def __init__(self, rdata: bytes) -> None:
+        _, self.algorithm, self.labels, self.ttl, self.ends, self.begins, self.tag = struct.unpack_from(
+            "!HBBIIIH", rdata
+        )
+        end = rdata_names(rdata, TYPE_RRSIG)[0][1]
+        self.signer = rdata[18:end].lower()
+        self.head = rdata[:18] + self.signer
+        self.octets = rdata[end:]
+
+
+class _RrSet:
+    """Records of one name (lower case) and type, with the RRSIG records over them.
+
+    `status` is set by the first check; then `encloser` is the parent of the
+    wildcard that it was made from (None: no wildcard), `signer` its zone.
+    """
+
+    __slots__ = ("name", "rrtype", "records", "signatures", "datas", "status", "encloser", "signer")
+
+    def __init__(self, name: bytes, rrtype: int) -> None:
+        self.name = name
+        self.rrtype = rrtype
+        self.records: list[DnsRecord] = []
+        self.signatures: list[DnsRecord] = []
+        self.datas: list[bytes] = []  # in the form and order in which they are signed
+        self.status = ""
+        self.encloser: bytes | None = None
+        self.signer = DNS_ROOT
+
+
+def _sets(records: Iterable[DnsRecord]) -> dict[tuple[bytes, int], _RrSet]:
+    """Sort records into sets; RRSIG records go to the set that they cover."""
+    out: dict[tuple[bytes, int], _RrSet] = {}
+    signatures = []
+    for rr in records:
+        if rr.rrclass != CLASS_IN:
+            continue
+        if rr.rrtype == TYPE_RRSIG:
+            signatures.append(rr)
+            continue
+        key = (rr.name.lower(), rr.rrtype)
+        found = out.get(key)
+        if found is None:
+            found = out[key] = _RrSet(*key)
+        found.records.append(rr)
+    for rr in signatures:
+        found = out.get((rr.name.lower(), int.from_bytes(rr.rdata[:2], "big")))
+        if found is not None:
+            found.signatures.append(rr)
+    return out
+
+
+def _canonical(rdata: bytes, rrtype: int) -> bytes:
+    """Give record data as it is signed: its names in lower case (RFC 4034 s.6.2)."""
+    if rrtype not in _LOWER_TYPES:
+        return rdata
+    for start, end, _ in rdata_names(rdata, rrtype):
+        rdata = rdata[:start] + rdata[start:end].lower() + rdata[end:]
+    return rdata
+
+
+def _signed_octets(found: _RrSet, signature: _Signature, owner: bytes) -> bytes:
+    """Put together what a signature is made over (RFC 4034 s.3.1.8.1)."""
+    head = owner + struct.pack("!HHI", found.rrtype, CLASS_IN, signature.ttl)
+    if not found.datas:
+        found.datas = sorted({_canonical(rr.rdata, rr.rrtype) for rr in found.records})
+    return signature.head + b"".join([head + len(data).to_bytes(2, "big") + data for data in found.datas])
+
+
+def _labels_signed(name: bytes) -> int:
+    """Count labels as RRSIG does: the asterisk of a wildcard is none (RFC 4034 s.3.1.3)."""
+    return dns_name_labels(name) - name.startswith(b"\1*")
+
+
+def _usable(delegation: tuple[bytes, ...]) -> list[bytes]:
+    """Choose the DS data that can be checked here; SHA-1 only where there is nothing better (RFC 4509 s.3)."""
+    known = [ds for ds in delegation if ds[2] in SIGNATURE_ALGORITHMS and ds[3] in DS_DIGESTS]
+    return [ds for ds in known if ds[3] != 1] or known
+
+
+class _Proof:
+    """One message under proof; its methods raise NeedRecords, _Pause and _Abandoned.
+
+    `fact`: the message answers a DS or DNSKEY question of ours.  The proof of DS
+    records rests on the zones above them only: else two could wait for each other.
+    """
+
+    def __init__(
+        self, message: DnsMessage, name: bytes, rrtype: int, view: DnssecView, work: DnssecWork, fact: bool
+    ) -> None:
+        self.message = message
+        self._limit = name if fact else None
+        self.name = name
+        self.rrtype = rrtype
+        self.view = view
+        self.work = work
+        self.ede = EDE_BOGUS  # why the last thing failed
+        self.ttl = DNSSEC_FACT_TTL_MAX
+        self.notes: list[str] = []
+        self.rewritten = False
+        self._ranges: list[DnssecRange] | None = None
+        self._ranges_ede = -1  # why some of them do not count
+        self._authority = _sets(message.authority)
+        self._tagged: dict[tuple[bytes, ...], dict[tuple[int, int], list[bytes]]] = {}
+
+    # -- zones --
+
+    def _fact(self, name: bytes, rrtype: int) -> DnssecFact:
+        fact = self.view.store.fact(name, rrtype, self.view.now)
+        if fact is None:
+            raise NeedRecords(name, rrtype)
+        self.ttl = min(self.ttl, fact.expires - self.view.now)
+        return fact
+
+    def _delegation(self, zone: bytes) -> DnssecFact:
+        """Give the DS records of `zone`, or why there are none: an anchor, or what its parent says."""
+        above = self.view.anchors.above(zone)
+        if above is None:
+            return DnssecFact(FACT_INSECURE, 0)
+        if above == zone:
+            return DnssecFact(FACT_SECURE, 0, self.view.anchors.zones[zone])
+        return self._fact(zone, TYPE_DS)
+
+    def _keys(self, zone: bytes) -> DnssecFact:
+        """Give the keys that sign `zone`: secure, insecure or bogus."""
+        delegation = self._delegation(zone)
+        if delegation.kind == FACT_SECURE:
+            return self._fact(zone, TYPE_DNSKEY) if _usable(delegation.records) else DnssecFact(FACT_INSECURE, 0)
+        if delegation.kind in (FACT_NO_CUT, FACT_NOTHING):
+            kind = FACT_INSECURE if self.view.overlaid(zone) else FACT_BOGUS
+            return DnssecFact(kind, 0, ede=EDE_NO_DNSKEY)
+        return delegation
+
+    def _unsigned(self, name: bytes) -> str:
+        """Judge data without signatures at `name`: go down from the anchor to an insecure delegation."""
+        view = self.view
+        if self._limit is not None and name == self._limit and name[0]:
+            name = name[1 + name[0] :]
+        above = view.anchors.above(name)
+        if above is None or not view.config.dnssec_check_unsigned:
+            return DNSSEC_INSECURE
+        zones = list(itertools.takewhile(lambda suffix: suffix != above, dns_name_suffixes(name)))
+        for zone in reversed(zones):
+            fact = self._fact(zone, TYPE_DS)
+            if fact.kind == FACT_INSECURE or (fact.kind == FACT_SECURE and not _usable(fact.records)):
+                return DNSSEC_INSECURE
+            if fact.kind == FACT_BOGUS:
+                self.ede = EDE_NO_RRSIG if fact.ede == EDE_NO_NSEC else fact.ede
+                return DNSSEC_BOGUS
+            if fact.kind == FACT_NOTHING:
+                break
+        if view.overlaid(name):
+            return DNSSEC_INSECURE
+        self.ede = EDE_NO_RRSIG
+        return DNSSEC_BOGUS
+
+    # -- signatures --
+
+    def check(self, found: _RrSet) -> str:
+        """Judge a set by its signatures, or by their absence."""
+        if not found.status:
+            if found.signatures:
+                found.status = self._check_signatures(found)
+            elif found.rrtype == TYPE_DS and found.name != DNS_ROOT:
+                found.status = self._unsigned(found.name[1 + found.name[0] :])
+            else:
+                found.status = self._unsigned(found.name)
+        return found.status
+
+    def _check_signatures(self, found: _RrSet) -> str:
+        reason, failures = -1, 0
+        for rr in found.signatures:
+            signature = _Signature(rr.rdata) if rdata_names(rr.rdata, TYPE_RRSIG) else None
+            if signature is None or not _signer_may(signature, found):
+                continue
+            if self._limit is not None and not _is_below(self._limit, signature.signer):
+                continue
+            keys = self._keys(signature.signer)
+            if keys.kind == FACT_INSECURE:
+                return DNSSEC_INSECURE
+            if keys.kind == FACT_BOGUS:
+                reason = keys.ede
+            elif signature.algorithm not in SIGNATURE_ALGORITHMS:
+                reason = reason if reason >= 0 else EDE_DNSKEY_ALGORITHM
+            elif (late := self._time(signature)) >= 0:
+                reason = late
+            else:
+                failures = self._try_keys(found, signature, keys.records, failures)
+                if failures < 0:
+                    return DNSSEC_SECURE
+                reason = reason if reason >= 0 else EDE_BOGUS if failures else EDE_NO_DNSKEY
+        self.ede = reason if reason >= 0 else EDE_NO_RRSIG
+        return DNSSEC_BOGUS
+
+    def _time(self, signature: _Signature) -> int:
+        """Give the extended error of a signature out of its time, -1 within (RFC 4034 s.3.1.5, serial numbers)."""
+        if not self.view.store.check_times:
+            return -1
+        if (self.view.clock - signature.begins) & 0x80000000:
+            return EDE_NOT_YET_VALID
+        return EDE_EXPIRED if (signature.ends - self.view.clock) & 0x80000000 else -1
+
+    def _candidates(self, keys: tuple[bytes, ...], signature: _Signature) -> list[bytes]:
+        """Choose the keys that may have made a signature; tags are worked out once, not for each signature."""
+        tagged = self._tagged.get(keys)
+        if tagged is None:
+            tagged = self._tagged[keys] = {}
+            for key in keys:
+                tagged.setdefault((dnskey_tag(key), key[3]), []).append(key)
+        return tagged.get((signature.tag, signature.algorithm), [])
+
+    def _try_keys(self, found: _RrSet, signature: _Signature, keys: tuple[bytes, ...], failures: int) -> int:
+        """Try every key that may have made a signature; -1 when one has, else how many failed so far."""
+        candidates = self._candidates(keys, signature)
+        if not candidates:
+            return failures
+        owner, encloser = found.name, None
+        if signature.labels < _labels_signed(found.name):
+            encloser = found.name
+            for _ in range(dns_name_labels(found.name) - signature.labels):
+                encloser = encloser[1 + encloser[0] :]
+            owner = b"\1*" + encloser
+        octets = _signed_octets(found, signature, owner)
+        for key in candidates:
+            if self._verify(key, signature, octets):
+                found.encloser, found.signer = encloser, signature.signer
+                self._limit_ttl(found, signature)
+                return -1
+            failures += 1
+            self.work.failures = max(self.work.failures, failures)
+            if failures > self.work.limits.signatures:
+                raise _Abandoned("signature failures")
+        return failures
+
+    def _verify(self, key: bytes, signature: _Signature, octets: bytes) -> bool:
+        store = self.view.store
+        token = octets_digest(key + signature.octets + octets)
+        good = store.outcome(token)
+        if good is None:
+            self.work.spend()
+            good = signature_verify(signature.algorithm, key[4:], octets, signature.octets)
+            store.note(token, good)
+        return good
+
+    def _limit_ttl(self, found: _RrSet, signature: _Signature) -> None:
+        """Let no record live longer than it was signed for (RFC 4035 s.5.3.3)."""
+        limit = signature.ttl
+        if self.view.store.check_times:
+            limit = min(limit, (signature.ends - self.view.clock) & 0xFFFFFFFF)
+        for rr in found.records + found.signatures:
+            if rr.ttl > limit:
+                rr.ttl, self.rewritten = limit, True
+            self.ttl = min(self.ttl, rr.ttl)
+
+    # -- absence --
+
+    def ranges(self) -> list[DnssecRange]:
+        """Give the NSEC and NSEC3 records of the authority section that are proved."""
+        if self._ranges is None:
+            out = []
+            for found in self._authority.values():
+                if found.rrtype not in (TYPE_NSEC, TYPE_NSEC3) or not found.signatures or len(found.records) != 1:
+                    continue
+                status = self.check(found)
+                if status != DNSSEC_SECURE or found.encloser is not None:
+                    self._ranges_ede = self.ede if status == DNSSEC_BOGUS else self._ranges_ede
+                    continue
+                made = _range_read(found, self.work.limits.nsec3_iterations)
+                if isinstance(made, int):
+                    self._ranges_ede = made
+                elif made is not None:
+                    made.ttl = min(found.records[0].ttl, self.ttl)
+                    made.expires = self.view.now + made.ttl
+                    out.append(made)
+            self._ranges = out
+        return self._ranges
+
+    def _zone_ranges(self, name: bytes, rrtype: int) -> dict[bytes, list[DnssecRange]]:
+        """Sort the ranges that may speak for `name` by zone; for DS only zones above it may."""
+        out: dict[bytes, list[DnssecRange]] = {}
+        for one in self.ranges():
+            if dns_name_under(name, one.zone) and not (rrtype == TYPE_DS and one.zone == name and name != DNS_ROOT):
+                out.setdefault(one.zone, []).append(one)
+        return out
+
+    def denied(self, name: bytes, rrtype: int) -> DnssecDenial | None:
+        """Find what the message proves of the absence of `name` or its `rrtype`."""
+        for zone, ranges in self._zone_ranges(name, rrtype).items():
+            found = dnssec_denial(name, rrtype, zone, ranges, self.hash)
+            if found is not None:
+                return found
+        return None
+
+    def hash(self, name: bytes, hashing: tuple[bytes, int]) -> bytes:
+        """Hash a name for NSEC3; each name is paid for once."""
+        key = (name, *hashing)
+        known = self.work.hashes.get(key)
+        if known is None:
+            self.work.spend()
+            known = self.work.hashes[key] = nsec3_hash(name, *hashing)
+        return known
+
+    def _negative(self, name: bytes, rrtype: int) -> str:
+        """Judge the absence of `rrtype` at `name`, where the alias chain ends."""
+        found = self.denied(name, rrtype)
+        if found is not None and (not found.name_exists or self.message.flags & 15 == NOERROR):
+            return DNSSEC_SECURE if found.secure else DNSSEC_INSECURE
+        parent = name[1 + name[0] :] if rrtype == TYPE_DS and name[0] else name
+        status = self._unsigned(parent)
+        if self._ranges_ede >= 0:
+            self.ede = self._ranges_ede
+        elif self.ede == EDE_NO_RRSIG:
+            self.ede = EDE_NO_NSEC
+        return status
+
+    def _wildcard(self, found: _RrSet) -> str:
+        """Judge the proof that a set made from a wildcard has no closer match (RFC 4035 s.5.3.4, RFC 5155 s.8.8)."""
+        assert found.encloser is not None
+        closer = found.name
+        while closer[1 + closer[0] :] != found.encloser:
+            closer = closer[1 + closer[0] :]
+        for one in self.ranges():
+            if one.zone != found.signer:
+                continue
+            if one.hashing is None:
+                if one.covers(dns_name_order(found.name)) and not range_leads_below(one, found.name):
+                    return DNSSEC_SECURE
+            elif one.covers(self.hash(closer, one.hashing)):
+                return DNSSEC_INSECURE if one.opt_out else DNSSEC_SECURE
+        self.ede = EDE_NO_NSEC
+        return DNSSEC_BOGUS
+
+    # -- answers --
+
+    def answer(self) -> str:
+        """Judge the whole message."""
+        if self.rrtype in (TYPE_RRSIG, TYPE_SIG):
+            return DNSSEC_INSECURE
+        sets = _sets(self.message.answers)
+        statuses = set()
+        for found in sets.values():
+            status = self._check_answer(found, sets)
+            if status == DNSSEC_SECURE and found.encloser is not None:
+                status = self._wildcard(found)
+            if status == DNSSEC_BOGUS:
+                return status
+            statuses.add(status)
+        end = self._chain_end(sets)
+        if end is not None:
+            statuses.add(self._negative(end, self.rrtype))
+        if DNSSEC_BOGUS in statuses:
+            return DNSSEC_BOGUS
+        if DNSSEC_INSECURE in statuses:
+            return DNSSEC_INSECURE
+        return self._check_authority()
+
+    def _check_answer(self, found: _RrSet, sets: dict[tuple[bytes, int], _RrSet]) -> str:
+        """Judge a set; a CNAME without signature may follow from a DNAME (RFC 6672 s.5.3.1)."""
+        if found.rrtype == TYPE_CNAME and not found.signatures and len(found.records) == 1:
+            for suffix in itertools.islice(dns_name_suffixes(found.name), 1, None):
+                above = sets.get((suffix, TYPE_DNAME))
+                if above is not None:
+                    made = found.name[: -len(suffix)] + above.records[0].rdata.lower()
+                    if made == found.records[0].rdata.lower():
+                        return self.check(above)
+        return self.check(found)
+
+    def _chain_end(self, sets: dict[tuple[bytes, int], _RrSet]) -> bytes | None:
+        """Follow the aliases; give the name of which the data is missing, None when it is there."""
+        name, seen = self.name, set()
+        if self.rrtype == TYPE_ANY and any(owner == name for owner, _ in sets):
+            return None
+        while (name, self.rrtype) not in sets:
+            alias = sets.get((name, TYPE_CNAME))
+            if alias is None:
+                return name
+            seen.add(name)
+            name = alias.records[0].rdata.lower()
+            if name in seen:
+                return None
+        return None
+
+    def _check_authority(self) -> str:
+        """Judge what stands beside a secure answer: what is not signed there makes it insecure, not bogus."""
+        for found in self._authority.values():
+            if found.rrtype in (TYPE_NSEC, TYPE_NSEC3):
+                continue
+            status = self.check(found) if found.signatures else DNSSEC_INSECURE
+            if status != DNSSEC_SECURE:
+                return status
+        return DNSSEC_SECURE
+
+    # -- facts --
+
+    def judge(self) -> DnssecFact:
+        """Judge the reply to a DS or DNSKEY question."""
+        kind, records = self._judge_keys() if self.rrtype == TYPE_DNSKEY else self._judge_delegation()
+        if kind == FACT_BOGUS and self.view.overlaid(self.name):
+            shown = dns_name_log(self.name)
+            kind, records = FACT_INSECURE, ()
+            self.notes.append(
+                f"Insecure {rr_type_name(self.rrtype)} reply received for {shown}, check domain configuration and "
+                "upstream DNS server DNSSEC support"
+            )
+        if kind == FACT_BOGUS:
+            self.ttl = DNSSEC_BOGUS_SECONDS
+        return DnssecFact(kind, self.view.now + max(self.ttl, 1), records, self.ede if kind == FACT_BOGUS else -1)
+
+    def _judge_delegation(self) -> tuple[int, tuple[bytes, ...]]:
+        if self.message.flags & 15 not in (NOERROR, NXDOMAIN):
+            self.ede = EDE_INDETERMINATE
+            return FACT_BOGUS, ()
+        sets = _sets(self.message.answers)
+        found = sets.get((self.name, TYPE_DS))
+        if found is not None:
+            status = self.check(found)
+            if status == DNSSEC_SECURE and found.encloser is None:
+                return FACT_SECURE, tuple(rr.rdata for rr in found.records if len(rr.rdata) > 4)
+            return (FACT_INSECURE if status == DNSSEC_INSECURE else FACT_BOGUS), ()
+        alias = sets.get((self.name, TYPE_CNAME))
+        if alias is not None:  # an alias is no zone
+            status = self._check_answer(alias, sets)
+            return {DNSSEC_SECURE: FACT_NO_CUT, DNSSEC_INSECURE: FACT_INSECURE}.get(status, FACT_BOGUS), ()
+        denial = self.denied(self.name, TYPE_DS)
+        if denial is None:
+            status = self._negative(self.name, TYPE_DS)
+            return (FACT_INSECURE if status == DNSSEC_INSECURE else FACT_BOGUS), ()
+        self._negative_ttl()
+        if denial.cut:
+            return FACT_INSECURE, ()
+        return (FACT_NO_CUT if denial.name_exists else FACT_NOTHING), ()
+
+    def _negative_ttl(self) -> None:
+        for rr in self.message.authority:
+            if rr.rrtype == TYPE_SOA and len(rr.rdata) >= 22:
+                self.ttl = min(self.ttl, rr.ttl, int.from_bytes(rr.rdata[-4:], "big"))
+
+    def _judge_keys(self) -> tuple[int, tuple[bytes, ...]]:
+        """Find the keys that DS records point at, and let them vouch for the whole set (RFC 4035 s.5.2)."""
+        delegation = self._delegation(self.name)
+        if delegation.kind == FACT_INSECURE:
+            return FACT_INSECURE, ()
+        found = _sets(self.message.answers).get((self.name, TYPE_DNSKEY))
+        if delegation.kind != FACT_SECURE or found is None:
+            self.ede = EDE_NO_DNSKEY
+            return FACT_BOGUS, ()
+        entries, self.ede = [], EDE_NO_DNSKEY
+        keys = [rr.rdata for rr in found.records if len(rr.rdata) > 4 and rr.rdata[2] == 3]
+        for ds in _usable(delegation.records):
+            for key in keys:
+                if key[3] != ds[2] or dnskey_tag(key) != int.from_bytes(ds[:2], "big") or key in entries:
+                    continue
+                self.work.spend()
+                if ds_digest(self.name, key, ds[3]) == ds[4:]:
+                    flags = int.from_bytes(key[:2], "big")
+                    if flags & _KEY_ZONE and not flags & _KEY_REVOKED:
+                        entries.append(key)
+                    elif not flags & _KEY_ZONE:
+                        self.ede = EDE_NO_ZONE_BIT
+        if not entries:
+            return FACT_BOGUS, ()
+        return self._self_signed(found, entries, keys)
+
+    def _self_signed(self, found: _RrSet, entries: list[bytes], keys: list[bytes]) -> tuple[int, tuple[bytes, ...]]:
+        reason, failures = -1, 0
+        for rr in found.signatures:
+            signature = _Signature(rr.rdata) if rdata_names(rr.rdata, TYPE_RRSIG) else None
+            if signature is None or signature.signer != self.name or signature.labels != _labels_signed(self.name):
+                continue
+            late = self._time(signature)
+            if late >= 0:
+                reason = late
+                continue
+            failures = self._try_keys(found, signature, tuple(entries), failures)
+            if failures < 0:
+                good = [key for key in keys if key[0] & 1 and not key[1] & _KEY_REVOKED]
+                return FACT_SECURE, tuple(good)
+            reason = reason if reason >= 0 else EDE_BOGUS if failures else EDE_NO_DNSKEY
+        self.ede = reason if reason >= 0 else EDE_NO_RRSIG
+        return FACT_BOGUS, ()
+
+    def verdict(self, status: str) -> DnssecVerdict:
+        """Sum up."""
+        out = DnssecVerdict(status, self.ede if status == DNSSEC_BOGUS else -1)
+        out.notes, out.rewritten = self.notes, self.rewritten
+        if status == DNSSEC_SECURE and self._ranges:
+            self._add_ranges(out, self._ranges)
+        return out
+
+    def _add_ranges(self, out: DnssecVerdict, ranges: list[DnssecRange]) -> None:
+        """Give out what answers can be made from later: ranges of one zone whose SOA is there too."""
+        for (zone, rrtype), found in self._authority.items():
+            if rrtype == TYPE_SOA and found.status == DNSSEC_SECURE and len(found.records[0].rdata) >= 22:
+                rdata = found.records[0].rdata
+                ttl = min(found.records[0].ttl, int.from_bytes(rdata[-4:], "big"))
+                out.soa = (zone, rdata, tuple(rr.rdata for rr in found.signatures), ttl)
+                out.ranges = [one for one in ranges if one.zone == zone and not one.opt_out]
+                for one in out.ranges:
+                    one.ttl = min(one.ttl, ttl)
+                    one.expires = self.view.now + one.ttl
+
+
+def _is_below(name: bytes, zone: bytes) -> bool:
+    return name != zone and dns_name_under(name, zone)
+
+
+def _signer_may(signature: _Signature, found: _RrSet) -> bool:
+    """Tell whether a signature's form fits its set: signer at or above the owner, the parent for DS, labels."""
+    if not dns_name_under(found.name, signature.signer) or signature.labels > _labels_signed(found.name):
+        return False
+    if signature.labels < dns_name_labels(signature.signer):
+        return False
+    return not (found.rrtype == TYPE_DS and signature.signer == found.name)
+
+
+# -- ranges -----------------------------------------------------------------------
+
+
+def _range_read(found: _RrSet, iterations_max: int) -> DnssecRange | int | None:
+    """Read a proved NSEC or NSEC3 set; an extended error when it cannot be used here, None when it is malformed."""
+    rdata = found.records[0].rdata
+    try:
+        if found.rrtype == TYPE_NSEC:
+            end = rdata_names(rdata, TYPE_NSEC)[0][1]
+            start, stop = dns_name_order(found.name), dns_name_order(rdata[:end].lower())
+            out = DnssecRange(found.signer, found.name, start, stop, rdata_types(rdata[end:]))
+        else:
+            made = _nsec3_read(found, rdata, iterations_max)
+            if made is None or isinstance(made, int):
+                return made
+            out = made
+    except (WireError, IndexError, ValueError, OverflowError):
+        return None
+    out.rrtype, out.rdata = found.rrtype, rdata
+    out.signatures = tuple(rr.rdata for rr in found.signatures)
+    return out
+
+
+def _nsec3_read(found: _RrSet, rdata: bytes, iterations_max: int) -> DnssecRange | int | None:
+    algorithm, flags, iterations = struct.unpack_from("!BBH", rdata.ljust(4, b"\0"))
+    salt_end = 5 + rdata[4]
+    next_end = salt_end + 1 + rdata[salt_end]
+    label = found.name[1 : 1 + found.name[0]]
+    if algorithm != 1 or flags & ~1 or rdata[salt_end] != 20 or len(rdata) < next_end or len(label) != 32:
+        return None
+    if found.name[1 + found.name[0] :] != found.signer:
+        return None
+    if iterations > iterations_max:
+        return EDE_NSEC3_ITERATIONS
+    start = int(label, 32).to_bytes(20, "big")  # base32hex has the digits of Python's base 32
+    out = DnssecRange(found.signer, found.name, start, rdata[salt_end + 1 : next_end], rdata_types(rdata[next_end:]))
+    out.hashing, out.opt_out = (rdata[5:salt_end], iterations), bool(flags & 1)
+    return out
+
+
+# -- entries -----------------------------------------------------------------------
+
+
+def dnssec_step(
+    message: DnsMessage, name: bytes, rrtype: int, view: DnssecView, work: DnssecWork, fact: bool
+) -> DnssecVerdict | DnssecFact | NeedRecords | None:
+    """Do a turn of the proof of `message`, which answers `name` (lower case) and `rrtype`.
+
+    Gives a verdict, or with `fact` what was proved of the DS or DNSKEY records
+    asked for; NeedRecords for what is to be fetched first; None when the turn is
+    over and the same is to be called again.
+    """
+    work.begin()
+    proof = _Proof(message, name, rrtype, view, work, fact)
+    try:
+        return proof.judge() if fact else proof.verdict(proof.answer())
+    except NeedRecords as need:
+        return need
+    except _Pause:
+        return None
+    except _Abandoned as reason:
+        text = f"validation of {dns_name_log(name)} failed: resource limit exceeded ({reason})"
+        return dnssec_abandoned(view.now, text, fact)
+    finally:
+        work.end()
+        peaks = view.store.peaks
+        peaks[:] = map(max, peaks, (work.queries, work.crypto, work.failures))
+
+
+def dnssec_abandoned(now: int, text: str, fact: bool) -> DnssecVerdict | DnssecFact:
+    """Make the outcome of a proof that was given up."""
+    if fact:
+        return DnssecFact(FACT_BOGUS, now + DNSSEC_BOGUS_SECONDS, ede=EDE_OTHER)
+    out = DnssecVerdict(DNSSEC_ABANDONED, EDE_OTHER)
+    out.notes.append(text)
+    return out
+
+
+def dnssec_provable(message: DnsMessage, query: DnsQuery, config: Config) -> bool:
+    """Tell whether a reply is to be proved: not what the client checks itself, nor what says nothing."""
+    return (
+        bool(config.dnssec)
+        and query.rrclass == CLASS_IN
+        and not query.flags & FLAG_CD
+        and not query.signed
+        and not message.flags & FLAG_TC
+        and message.flags & 15 in (NOERROR, NXDOMAIN)
+    )
+
+
+def fact_texts(name: bytes, rrtype: int, fact: DnssecFact) -> list[str]:
+    """Give the lines that the query log shows for a fetched fact."""
+    shown = f"reply {dns_name_log(name)} is"
+    if fact.kind == FACT_BOGUS:
+        return [f"{shown} BOGUS {rr_type_name(rrtype)}"]
+    if rrtype == TYPE_DNSKEY:
+        return [f"{shown} DNSKEY keytag {dnskey_tag(key)}, algo {key[3]}" for key in fact.records]
+    if fact.kind == FACT_SECURE:
+        lines = []
+        for ds in fact.records:
+            known = ds[2] in SIGNATURE_ALGORITHMS and ds[3] in DS_DIGESTS
+            text = f"{shown} DS for keytag {int.from_bytes(ds[:2], 'big')}, algo {ds[2]}, digest {ds[3]}"
+            lines.append(text if known else text + " (not supported)")
+        return lines
+    return [f"{shown} no DS" if fact.kind == FACT_INSECURE else f"{shown} no DS/cut"]
+
+
+# ==============================================================================
 # 51 DNS answers
 #
 # From a query to an answer of our own, or to the group of servers that it has
 # to be forwarded to.  DNS_ANSWERERS is the path, in order.
 #
-# Uses 10 13 15 20 21 22 30 40 41 42
+# Uses 10 13 15 20 21 22 30 40 41 42 44 50
 # ==============================================================================
 
 
@@ -6438,11 +8020,12 @@ class QueryLog:
     `only_failed` lines are held until the outcome is known.
     """
 
-    __slots__ = ("_log", "_prefix", "_held")
+    __slots__ = ("_log", "_prefix", "_held", "verb")
 
-    def __init__(self, log: Log | None, prefix: str = "", held: bool = False) -> None:
+    def __init__(self, log: Log | None, prefix: str = "", held: bool = False, verb: str = "forwarded") -> None:
         self._log = log
         self._prefix = prefix
+        self.verb = verb
         self._held: list[str] | None = [] if held else None
 
     def put(self, texts: Iterable[str], failed: bool = False) -> None:
@@ -6468,7 +8051,7 @@ class QueryLog:
     def forwarded(self, query: DnsQuery, server: Upstream) -> None:
         """Log that the question went to `server`."""
         if self._log is not None:
-            self.put((f"forwarded {dns_name_log(query.name)} to {server.text}",))
+            self.put((f"{self.verb} {dns_name_log(query.name)} to {server.text}",))
 
 
 def query_log(state: DnsState, query: DnsQuery, client: DnsClient, serial: int) -> QueryLog:
@@ -6484,6 +8067,15 @@ def query_log(state: DnsState, query: DnsQuery, client: DnsClient, serial: int) 
     kind = "auth" if client.auth else "query"
     out.put((f"{kind}[{rr_type_name(query.rrtype)}] {dns_name_log(query.name)} from {client.address}",))
     return out
+
+
+def fetch_log(state: DnsState, rrtype: int, serial: int) -> QueryLog:
+    """Begin the log of a DS or DNSKEY question of our own; it is no client's."""
+    words = state.config.log_queries
+    if not state.log.queries or "auth" in words or "only_failed" in words:
+        return QUERY_LOG_SILENT
+    prefix = f"{serial} " if "extra" in words or "proto" in words else ""
+    return QueryLog(state.log, prefix, False, f"dnssec-query[{rr_type_name(rrtype)}]")
 
 
 QUERY_LOG_SILENT = QueryLog(None)
@@ -6515,7 +8107,7 @@ class DnsState:
 
     __slots__ = (
         "config", "local", "rules", "cache", "answers", "metrics", "interfaces", "answerers", "reviewers", "serial",
-        "changes", "log", "udp_max", "filters", "hostname",
+        "changes", "log", "udp_max", "filters", "hostname", "trust", "anchors",
     )  # fmt: skip
 
     def __init__(
@@ -6544,6 +8136,8 @@ class DnsState:
         self.changes = 0  # of the names of leases since the start: secondaries see them by the serial
         self.udp_max = config.edns_packet_max
         self.filters = filtered_types(config)
+        self.trust = DnssecStore()  # lives on over a reload, as the cache does
+        self.anchors = DnssecAnchors(config.trust_anchor)
 
 
 class DnsClient:
@@ -6576,8 +8170,8 @@ class DnsAnswer:
     """
 
     __slots__ = (
-        "query", "client", "state", "now", "outcome", "group", "rcode", "aa", "ra", "ad", "ede", "texts", "records",
-        "groups", "entries", "lasting", "authority", "refresh", "additional",
+        "query", "client", "state", "now", "outcome", "group", "rcode", "aa", "ra", "proved", "ede", "texts",
+        "records", "groups", "entries", "lasting", "authority", "refresh", "additional",
     )  # fmt: skip
 
     def __init__(self, query: DnsQuery, client: DnsClient, state: DnsState, now: float) -> None:
@@ -6590,7 +8184,7 @@ class DnsAnswer:
         self.rcode = NOERROR
         self.aa = True
         self.ra = True
-        self.ad = False
+        self.proved = True  # all of it is from the cache, and proved there
         self.ede = -1
         self.texts: list[str] = []
         self.records: list[tuple[bytes, int, int, bytes]] = []  # name, type, TTL, data
@@ -6601,10 +8195,11 @@ class DnsAnswer:
         self.lasting = True
         self.refresh: list[CacheEntry] = []
 
-    def say(self, source: str, name: bytes, value: str) -> None:
+    def say(self, source: str, name: bytes, value: str, proof: CacheProof | None = None) -> None:
         """Note a line for the query log."""
         if self.state.log.queries:
-            self.texts.append(f"{source} {dns_name_log(name)} is {value}")
+            signed = signed_text(self.state.config) if proof is not None and proof.secure else ""
+            self.texts.append(f"{source} {dns_name_log(name)} is {value}{signed}")
 
     def refuse(self, rcode: int, ede: int = -1, source: str = "config") -> bool:
         """End with an error code and nothing else."""
@@ -6619,6 +8214,7 @@ class DnsAnswer:
     def add_local(self, name: bytes, records: Sequence[LocalRecord]) -> None:
         """Add records of our own for `name`, as a run that rotates."""
         default = self.state.config.local_ttl
+        self.proved = False
         self._run(len(records))
         if len(records) > 1 and not self.state.config.no_round_robin:
             turn = self.state.local.turn(name.lower()) % len(records)
@@ -6654,7 +8250,16 @@ class DnsAnswer:
                     self.texts.append(f"{source} {address_format(reverse[0])} is {dns_name_log(rdata)}")
                     continue
                 for text in rdata_log(rdata, entry.rrtype):
-                    self.say(source, name, text)
+                    self.say(source, name, text, entry.proof)
+        if self.query.do and entry.proof is not None:
+            self.records += [(name, TYPE_RRSIG, ttl, rdata) for rdata in entry.proof.signatures]
+            self._show(entry.proof, ttl)
+
+    def _show(self, proof: CacheProof, ttl: int) -> None:
+        """Add what proves absence, once, for who asks with DO."""
+        for owner, rrtype, rdata in proof.records:
+            if not any(row[0] == owner and row[1] == rrtype and row[3] == rdata for row in self.authority):
+                self.authority.append((owner, rrtype, ttl, rdata))
 
     def add_negative(self, name: bytes, entry: CacheEntry) -> None:
         """Take a negative entry: its code, and its SOA while that is known."""
@@ -6666,14 +8271,19 @@ class DnsAnswer:
         if entry.soa is not None:
             owner, rdata, stored = entry.soa
             self.authority.append((owner, TYPE_SOA, max(stored - passed, 0), rdata))
-        self.say("cached" if ttl else "cached-stale", name, negative_text(nxdomain, self.query.rrtype))
+        if self.query.do and entry.proof is not None:
+            self._show(entry.proof, ttl)
+        if self.rcode == NOERROR and entry.kind == CACHE_NXDOMAIN:  # what is proved is not what we say
+            self.proved = False
+        self.say("cached" if ttl else "cached-stale", name, negative_text(nxdomain, self.query.rrtype), entry.proof)
 
     def use(self, entry: CacheEntry) -> None:
         """Note that the answer rests on `entry`: how long it holds, and whether to ask again ahead of time."""
         self.aa = False
         self.entries.append(entry)
+        self.proved = self.proved and entry.proof is not None and entry.proof.secure
         if entry.expires <= self.now:
-            self.lasting, self.ede = False, EDE_STALE
+            self.lasting, self.proved, self.ede = False, False, EDE_STALE
             if self.now >= entry.asked_again + REFRESH_AGAIN:
                 self.refresh.append(entry)
             return
@@ -6709,7 +8319,8 @@ class DnsAnswer:
             ede = [(EDNS_EDE, self.ede.to_bytes(2, "big"))] if self.ede >= 0 else []
             opt = edns_pack(state.udp_max, query.do, ede)
         flags = FLAG_QR | query.flags & (FLAG_RD | FLAG_CD) | self.rcode & 15
-        flags |= (FLAG_AA if self.aa else 0) | (FLAG_RA if self.ra else 0) | (FLAG_AD if self.ad else 0)
+        flags |= (FLAG_AA if self.aa else 0) | (FLAG_RA if self.ra else 0)
+        flags |= FLAG_AD if self.proved and self.entries and wants_verdict(query) else 0
         if writer.size() + len(opt) > reply_limit(query, self.client.tcp, state.udp_max):
             writer = DnsWriter(query.wire[DNS_HEADER_SIZE : query.question_end], query.name)
             flags |= FLAG_TC
@@ -6723,6 +8334,16 @@ def reply_limit(query: DnsQuery, tcp: bool, udp_max: int) -> int:
     if tcp:
         return DNS_MESSAGE_MAX
     return min(query.udp_size, max(udp_max, DNS_UDP_MIN)) if query.udp_size else DNS_UDP_MIN
+
+
+def wants_verdict(query: DnsQuery) -> bool:
+    """Tell whether the client understands AD, and does not check by itself (RFC 6840 s.5.7 and s.5.9)."""
+    return (query.do or bool(query.flags & FLAG_AD)) and not query.flags & FLAG_CD
+
+
+def signed_text(config: Config) -> str:
+    """Give what log-queries=extra adds to a line of proved data."""
+    return " (DNSSEC signed)" if "extra" in config.log_queries else ""
 
 
 def negative_text(nxdomain: bool, rrtype: int) -> str:
@@ -6825,7 +8446,9 @@ def answer_records(answer: DnsAnswer) -> bool:
     if query.rrclass != CLASS_IN or query.rrtype in (TYPE_AXFR, TYPE_IXFR):
         return False
     # Without RD only data of our own is shown: the cache is not for snooping.
-    use_cache = not query.do and bool(query.flags & FLAG_RD) and cacheable_query(query, state.config)
+    # Who asks with DO gets signatures: they are in the cache when they are checked here.
+    known_whole = not query.do or bool(state.config.dnssec)
+    use_cache = known_whole and bool(query.flags & FLAG_RD) and cacheable_query(query, state.config)
     known = state.local.may_know(query.key, query.rrtype)
     if not known and not (use_cache and state.cache.knows(query.key, query.rrtype)):
         return False
@@ -6847,7 +8470,8 @@ def answer_records(answer: DnsAnswer) -> bool:
     answer.entries.clear()
     answer.texts.clear()
     answer.refresh.clear()
-    answer.aa, answer.ede, answer.lasting = True, -1, True
+    answer.authority.clear()
+    answer.aa, answer.ede, answer.lasting, answer.proved = True, -1, True, True
     return False
 
 
@@ -6960,7 +8584,7 @@ def _add_known(answer: DnsAnswer, name: bytes, key: bytes) -> bool:
         return False
     if rrtype in answer.state.filters and entry.kind != CACHE_NXDOMAIN:
         answer.use(entry)
-        answer.ede = EDE_FILTERED
+        answer.ede, answer.proved = EDE_FILTERED, False
         answer_nodata(answer, name)
         answer.say("config", name, negative_text(False, rrtype))
     elif entry.kind == CACHE_DATA:
@@ -7027,6 +8651,34 @@ def answer_private(answer: DnsAnswer) -> bool:
     answer.rcode, answer.outcome = NXDOMAIN, "reply"
     if state.log.queries:
         answer.texts.append(f"config {address_format(reverse[0])} is NXDOMAIN")
+    return True
+
+
+def answer_denied(answer: DnsAnswer) -> bool:
+    """Answer that there is no such name, or no such data, from what was proved for other answers (RFC 8198)."""
+    query, state = answer.query, answer.state
+    if not state.trust.knows_ranges() or query.rrclass != CLASS_IN or query.rrtype in (TYPE_ANY, TYPE_RRSIG):
+        return False
+    if query.flags & FLAG_CD or not query.flags & FLAG_RD or not cacheable_query(query, state.config):
+        return False
+    if state.config.no_negcache or state.rules.match(query.key, query.rrtype).group is not state.rules.default:
+        return False
+    found = dnssec_ranges_denial(state.trust, query.key, query.rrtype, answer.now)
+    if found is None:
+        return False
+    zone, denial = found
+    soa, soa_signatures, soa_ttl, soa_end = state.trust.zone_soa(zone, answer.now) or (b"", (), 0, 0)
+    ttl = max(min([soa_end, *(one.expires for one in denial.ranges)]) - answer.now, 0)
+    kind = CACHE_NODATA if denial.name_exists else CACHE_NXDOMAIN
+    entry = CacheEntry(query.key, query.rrtype, kind, (), ttl, answer.now)
+    entry.soa = (zone, soa, min(soa_ttl, ttl))
+    records = [(zone, TYPE_RRSIG, rdata) for rdata in soa_signatures]
+    for one in denial.ranges:
+        records.append((one.owner, one.rrtype, one.rdata))
+        records += [(one.owner, TYPE_RRSIG, rdata) for rdata in one.signatures]
+    entry.proof = CacheProof(True, (), tuple(records))
+    answer.add_negative(query.name, entry)
+    answer.outcome, answer.lasting = "reply", False  # random names would fill the table of finished answers
     return True
 
 
@@ -7340,6 +8992,7 @@ DNS_ANSWERERS: tuple[tuple[Callable[[DnsAnswer], bool], Callable[[Config], bool]
     (answer_records, _always),
     (answer_filters, lambda config: bool(config.filterwin2k) or bool(filtered_types(config))),
     (answer_private, lambda config: bool(config.bogus_priv)),
+    (answer_denied, lambda config: bool(config.dnssec)),
     (answer_rules, _always),
 )
 
@@ -7361,7 +9014,7 @@ def dns_answer(query: DnsQuery, client: DnsClient, state: DnsState, now: float) 
 # The question as it goes upstream, and what is done with the reply before any
 # client sees it: DNS_REVIEWERS is the path, in order.
 #
-# Uses 10 15 20 21 22 30 40 41 42 51
+# Uses 10 15 20 21 22 30 40 41 42 50 51
 # ==============================================================================
 
 
@@ -7374,9 +9027,9 @@ def forward_query(query: DnsQuery, config: Config, options: Sequence[tuple[int, 
     if query.signed:
         return query.wire[2:]
     question = query.wire[DNS_HEADER_SIZE : query.question_end]
-    flags = query.flags & (FLAG_RD | FLAG_AD | FLAG_CD)
-    if options or query.do:
-        opt = edns_pack(config.edns_packet_max, query.do, options)
+    flags = query.flags & (FLAG_RD | FLAG_AD | FLAG_CD) | (FLAG_CD if config.dnssec_debug and config.dnssec else 0)
+    if options or query.do or config.dnssec:
+        opt = edns_pack(config.edns_packet_max, query.do or bool(config.dnssec), options)
     else:
         opt = b"\0\0\x29" + config.edns_packet_max.to_bytes(2, "big") + b"\0\0\0\0\0\0"
     return flags.to_bytes(2, "big") + b"\0\1\0\0\0\0\0\1" + question + opt
@@ -7456,6 +9109,10 @@ class DnsReply:
         "flags",
         "texts",
         "cacheable",
+        "verdict",
+        "secure",
+        "signatures",
+        "denials",
     )
 
     def __init__(
@@ -7466,6 +9123,7 @@ class DnsReply:
         now: float,
         server: Upstream,
         sent: Sequence[tuple[int, bytes]],
+        verdict: DnssecVerdict | None,
     ) -> None:
         self.message = message
         self.query = query
@@ -7479,10 +9137,14 @@ class DnsReply:
         self.aa = False
         self.flags = message.flags
         self.texts: list[str] = []
+        self.verdict = verdict
+        self.secure = verdict is not None and verdict.status == DNSSEC_SECURE
+        self.signatures: dict[tuple[bytes, int], list[bytes]] = {}  # RRSIG data by name and type
+        self.denials: tuple[tuple[bytes, int, bytes], ...] = ()  # what proves absence: name, type, data
         self.cacheable = (
             query.rrclass == CLASS_IN
             and not query.flags & FLAG_CD
-            and not query.do
+            and (not query.do or verdict is not None)
             and not message.flags & FLAG_TC
             and (bool(message.flags & FLAG_RA) or bool(message.answers))
             and cacheable_query(query, state.config)
@@ -7491,6 +9153,7 @@ class DnsReply:
     def empty(self, rcode: int, ede: int) -> None:
         """Throw all records away and answer `rcode`."""
         message = self.message
+        self.secure = False
         message.answers, message.authority, message.additional = [], [], []
         self.flags = self.flags & ~15 | rcode
         self.rebuild, self.ede = True, ede
@@ -7505,7 +9168,8 @@ class DnsReply:
     def say(self, name: bytes, value: str, source: str = "reply") -> None:
         """Note a line for the query log."""
         if self.state.log.queries:
-            self.texts.append(f"{source} {dns_name_log(name)} is {value}")
+            signed = signed_text(self.state.config) if self.secure and source == "reply" else ""
+            self.texts.append(f"{source} {dns_name_log(name)} is {value}{signed}")
 
     def pack(self, query: DnsQuery, tcp: bool) -> bytes:
         """Make the message for the client that asked `query`; a signed one goes through as it is."""
@@ -7516,6 +9180,8 @@ class DnsReply:
         flags |= self.flags & (FLAG_TC | FLAG_AA) | (FLAG_AA if self.aa else 0)
         if self.state.config.proxy_dnssec:
             flags |= self.flags & FLAG_AD
+        if self.secure and wants_verdict(query):
+            flags |= FLAG_AD
         opt = self._opt(query)
         question = query.wire[DNS_HEADER_SIZE : query.question_end]
         straight = not self.rebuild and (message.opt is None or message.opt.end == message.end)
@@ -7547,10 +9213,10 @@ class DnsReply:
         options: list[tuple[int, bytes]] = []
         if theirs is not None:
             options = [option for option in edns_options_unpack(theirs.rdata) if option[0] != EDNS_COOKIE]
-            if self.ede >= 0:
-                options.append((EDNS_EDE, self.ede.to_bytes(2, "big")))
+        if self.ede >= 0 and (theirs is not None or self.verdict is not None):
+            options.append((EDNS_EDE, self.ede.to_bytes(2, "big")))
         high = theirs.ttl >> 24 if theirs is not None else 0
-        do = bool(theirs.ttl & EDNS_DO) if theirs is not None else query.do
+        do = bool(theirs.ttl & EDNS_DO) if theirs is not None and not self.state.config.dnssec else query.do
         return edns_pack(self.state.udp_max, do, options, high)
 
 
@@ -7565,6 +9231,59 @@ def _review_subnet(reply: DnsReply) -> None:
     ours = next((data for code, data in reply.sent if code == EDNS_SUBNET), None)
     if ours is not None and (theirs[:3] != ours[:3] or theirs[4:] != ours[4:]):
         reply.drop = True
+
+
+def _review_proof(reply: DnsReply) -> None:
+    """Follow the verdict of DNSSEC, and take what only DNSSEC needs away from who did not ask for it."""
+    verdict, message, query = reply.verdict, reply.message, reply.query
+    if message.flags & FLAG_TC and query.rrclass == CLASS_IN and not query.flags & FLAG_CD and not query.signed:
+        reply.texts.append(f"validation result is {DNSSEC_TRUNCATED}")
+        message.answers, message.authority, message.additional = [], [], []
+        reply.rebuild, reply.cacheable = True, False
+        return
+    if verdict is not None:
+        _follow_verdict(reply, verdict)
+    for rr in message.answers:
+        if rr.rrtype == TYPE_RRSIG:
+            covered = int.from_bytes(rr.rdata[:2], "big")
+            reply.signatures.setdefault((rr.name.lower(), covered), []).append(rr.rdata)
+    reply.denials = tuple((rr.name, rr.rrtype, rr.rdata) for rr in message.authority if _denies(rr))
+    if not query.do:
+        for section in ("answers", "authority", "additional"):
+            records = getattr(message, section)
+            kept = [rr for rr in records if rr.rrtype not in DNSSEC_TYPES or rr.rrtype == query.rrtype]
+            if len(kept) < len(records):
+                setattr(message, section, kept)
+                reply.rebuild = True
+
+
+def _denies(rr: DnsRecord) -> bool:
+    """Tell whether a record of the authority section proves absence: NSEC, NSEC3, the RRSIG of these or of the SOA."""
+    if rr.rrtype == TYPE_RRSIG:
+        return int.from_bytes(rr.rdata[:2], "big") in (TYPE_NSEC, TYPE_NSEC3, TYPE_SOA)
+    return rr.rrtype in (TYPE_NSEC, TYPE_NSEC3)
+
+
+def _follow_verdict(reply: DnsReply, verdict: DnssecVerdict) -> None:
+    state, query = reply.state, reply.query
+    reply.rebuild = reply.rebuild or verdict.rewritten
+    for note in verdict.notes:
+        state.log.complain(("dnssec", note), note)
+    if verdict.status in (DNSSEC_SECURE, DNSSEC_INSECURE):
+        if state.log.queries:
+            reply.texts.append(f"validation result is {verdict.status}")
+        if verdict.soa is not None and reply.cacheable and verdict.ranges:
+            zone, rdata, signatures, ttl = verdict.soa
+            state.trust.add_ranges(zone, (rdata, signatures, ttl, reply.now + ttl), verdict.ranges, reply.now)
+        return
+    if state.log.queries:
+        why = f" (EDE: {EDE_TEXTS[verdict.ede]})" if verdict.ede > 0 and "extra" in state.config.log_queries else ""
+        reply.texts.append(f"validation {dns_name_log(query.name)} is {verdict.status}{why}")
+    reply.cacheable = False
+    if state.config.dnssec_debug:
+        reply.ede = verdict.ede
+    else:
+        reply.empty(SERVFAIL, verdict.ede)
 
 
 def _review_recursion(reply: DnsReply) -> None:
@@ -7619,7 +9338,7 @@ def _review_alias(reply: DnsReply) -> None:
                     else rule.new
                 )
                 rr.rdata = (translated & 0xFFFFFFFF).to_bytes(4, "big")
-                reply.rebuild = True
+                reply.rebuild, reply.secure = True, False
                 reply.flags &= ~FLAG_AA
                 break
 
@@ -7658,7 +9377,7 @@ def _review_existence(reply: DnsReply) -> None:
     key, state = reply.query.key, reply.state
     if state.local.exists(key) or state.rules.match(key, TYPE_ANY).literals:
         reply.flags = reply.flags & ~15
-        reply.aa = True
+        reply.aa, reply.secure = True, False
 
 
 def cache_ttl(ttl: int, config: Config) -> int:
@@ -7676,7 +9395,7 @@ def _review_remember(reply: DnsReply) -> None:
     """Log the reply, and keep what may be kept: the alias chain from the question, its end, nothing else."""
     message, query, config = reply.message, reply.query, reply.state.config
     rcode = reply.flags & 15
-    if reply.ede == EDE_BLOCKED:
+    if reply.ede == EDE_BLOCKED or (rcode == SERVFAIL and reply.verdict is not None):
         return
     if rcode not in (NOERROR, NXDOMAIN):
         if reply.state.log.queries:
@@ -7688,9 +9407,12 @@ def _review_remember(reply: DnsReply) -> None:
             return
     if query.rrclass != CLASS_IN:
         return
-    found = [rr for rr in message.answers if rr.rrtype == query.rrtype and rr.rrclass == CLASS_IN]
+    answers = message.answers
+    if reply.signatures:
+        answers = [rr for rr in answers if rr.rrtype not in DNSSEC_TYPES or rr.rrtype == query.rrtype]
+    found = [rr for rr in answers if rr.rrtype == query.rrtype and rr.rrclass == CLASS_IN]
     entries: list[CacheEntry]
-    if len(found) == len(message.answers) and query.rrtype not in (TYPE_CNAME, TYPE_ANY):  # no alias among them
+    if len(found) == len(answers) and query.rrtype not in (TYPE_CNAME, TYPE_ANY):  # no alias among them
         entries, end = [], query.key
     else:
         entries, end = _chain(reply)
@@ -7771,6 +9493,10 @@ def _keep(reply: DnsReply, entries: list[CacheEntry]) -> None:
         return
     state = reply.state
     for entry in entries:
+        if reply.secure or reply.signatures:
+            rrtype = TYPE_SOA if entry.kind != CACHE_DATA else entry.rrtype
+            signatures = reply.signatures.get((entry.name, rrtype), ())
+            entry.proof = CacheProof(reply.secure, tuple(signatures), reply.denials)
         if not entry.ttl and state.config.use_stale_cache is None:
             return
         if entry.kind == CACHE_DATA and state.local.has_data(entry.name, entry.rrtype):
@@ -7812,6 +9538,7 @@ def _review_ttl(reply: DnsReply) -> None:
 
 # The path of a reply: each reviewer, and what must be configured for it to have work.
 DNS_REVIEWERS: tuple[tuple[Callable[[DnsReply], None], Callable[[Config], bool]], ...] = (
+    (_review_proof, lambda config: bool(config.dnssec)),
     (_review_subnet, lambda config: config.add_subnet is not None),
     (_review_recursion, lambda config: True),
     (_review_addresses, lambda config: bool(config.ignore_address or config.bogus_nxdomain)),
@@ -7831,11 +9558,15 @@ def dns_review(
     now: float,
     server: Upstream,
     sent: Sequence[tuple[int, bytes]] = (),
+    verdict: DnssecVerdict | None = None,
 ) -> DnsReply:
-    """Review a reply to `query` from `server`, to whom EDNS options `sent` went; the result packs itself."""
+    """Review a reply to `query` from `server`, to whom EDNS options `sent` went; the result packs itself.
+
+    `verdict` is that of DNSSEC, where it was to be proved (50).
+    """
     if not state.reviewers:
         state.reviewers = tuple(reviewer for reviewer, needed in DNS_REVIEWERS if needed(state.config))
-    reply = DnsReply(message, query, state, now, server, sent)
+    reply = DnsReply(message, query, state, now, server, sent, verdict)
     for reviewer in state.reviewers:
         reviewer(reply)
         if reply.drop:
@@ -10348,7 +12079,7 @@ class TftpTransfer:
 # Files, interfaces, log sinks, privileges: everything that is Linux and nothing
 # that is a protocol of ours.  Works without /proc and /sys (netlink instead).
 #
-# Uses 10 11 13 20 40
+# Uses 10 11 13 20 30 40 42
 # ==============================================================================
 
 # Constants that the socket module lacks on some Python versions; the same on every Linux architecture.
@@ -10929,6 +12660,74 @@ class PacketDump:
                 self.mask = 0
 
 
+def upstream_socket(
+    server: Upstream, config: Config, kind: int, port: int, random: Callable[[int], bytes], patience: float = 0.0
+) -> socket.socket:
+    """Open a socket that is connected to `server`, from the source that it or the configuration wants; OSError.
+
+    A fixed source `port` is shared by the sockets towards several servers: they
+    are connected, so the kernel tells them apart.  `patience` is for TCP.
+    """
+    v6 = ":" in server.address
+    flags = socket.SOCK_CLOEXEC | (socket.SOCK_NONBLOCK if kind == socket.SOCK_DGRAM else 0)
+    sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, kind | flags)
+    try:
+        if server.interface:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, server.interface.encode() + b"\0")
+        any_address = server.source or ("::" if v6 else "0.0.0.0")
+        if port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if server.source or port:
+            sock.bind((any_address, port))
+        elif kind == socket.SOCK_DGRAM and (config.min_port or config.max_port):
+            _bind_between(sock, any_address, config.min_port or 1024, config.max_port or 65_535, random)
+        if patience:
+            sock.settimeout(patience)
+        scope = socket.if_nametoindex(server.scope) if server.scope else 0
+        sock.connect((server.address, server.port, 0, scope) if v6 else (server.address, server.port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_between(sock: socket.socket, address: str, low: int, high: int, random: Callable[[int], bytes]) -> None:
+    """Bind to a random free port of a range; a small range is walked from a random start."""
+    span = high - low + 1
+    start = int.from_bytes(random(4), "big") % span
+    for step in range(min(span, 100)):
+        offset = (start + step) % span if span < 30 else int.from_bytes(random(4), "big") % span
+        try:
+            sock.bind((address, low + offset))
+            return
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+    raise OSError(errno.EADDRINUSE, f"no free port between {low} and {high}")
+
+
+def tcp_message_read(sock: socket.socket, deadline: float) -> bytes | None:
+    """Read one length-prefixed message (RFC 1035 s.4.2.2); None at the end, OSError after `deadline`."""
+    head = _read_exactly(sock, 2, deadline)
+    return _read_exactly(sock, int.from_bytes(head, "big"), deadline) if head is not None else None
+
+
+def _read_exactly(sock: socket.socket, count: int, deadline: float) -> bytes | None:
+    parts = []
+    while count:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        sock.settimeout(left)
+        part = sock.recv(count)
+        if not part:
+            return None
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
 # ==============================================================================
 # 61 Upstream exchange
 #
@@ -10936,7 +12735,7 @@ class PacketDump:
 # receiver thread, retries from a heap; and the blocking exchange by TCP that
 # TCP clients' threads use.
 #
-# Uses 10 11 13 15 21 22 30 41 42 51 53 60
+# Uses 10 11 13 15 20 21 22 30 41 42 44 50 51 53 60
 # ==============================================================================
 
 
@@ -10951,7 +12750,7 @@ class PendingQuestion:
 
     __slots__ = (
         "key", "query", "state", "group", "tail", "question", "waiters", "attempts", "sent", "settled", "born",
-        "resent", "retry_in", "retry_at", "patience", "failure", "done", "options",
+        "resent", "retry_in", "retry_at", "patience", "failure", "done", "options", "proving", "fetch", "log",
     )  # fmt: skip
 
     def __init__(
@@ -10975,10 +12774,48 @@ class PendingQuestion:
         self.failure: tuple[DnsMessage, Upstream] | None = None
         self.done = False
         self.options: Sequence[tuple[int, bytes]] = ()
+        self.proving = False  # a reply is there, and being proved
+        self.fetch: DnssecWork | None = None  # our own question for the proof of something else
+        self.log = QUERY_LOG_SILENT  # of a question without waiters
 
     def open_servers(self, now: float) -> bool:
         """Tell whether a server that was asked may still answer in good time."""
         return any(server not in self.settled and now - when < server.patience() for server, when in self.sent.items())
+
+
+class DnssecJob:
+    """A reply whose proof is under way: `finish` takes the verdict, or the fact when it is a DS or DNSKEY set."""
+
+    __slots__ = ("message", "name", "rrtype", "state", "work", "fact", "finish", "born")
+
+    def __init__(
+        self,
+        message: DnsMessage,
+        query: DnsQuery,
+        state: DnsState,
+        work: DnssecWork | None,
+        finish: Callable[[Any], None],
+    ) -> None:
+        """`work` is that of the answer for which DS or DNSKEY records were fetched, None for a client's answer."""
+        self.message = message
+        self.name = query.key
+        self.rrtype = query.rrtype
+        self.state = state
+        self.work = work if work is not None else DnssecWork(state.config.dnssec_limits, time.thread_time)
+        self.fact = work is not None
+        self.finish = finish
+        self.born = time.monotonic()
+
+    def turn(self) -> DnssecVerdict | DnssecFact | NeedRecords | None:
+        """Do a turn of the proof."""
+        state = self.state
+        now, clock = int(time.monotonic()), int(time.time())
+        view = DnssecView(state.trust, state.anchors, state.rules, state.config, now, clock)
+        return dnssec_step(self.message, self.name, self.rrtype, view, self.work, self.fact)
+
+    def abandon(self, text: str) -> None:
+        """Give up."""
+        self.finish(dnssec_abandoned(int(time.monotonic()), text, self.fact))
 
 
 class UpstreamSocket:
@@ -11026,6 +12863,11 @@ class UpstreamExchange:
         self._ports = max(1, min(UPSTREAM_PORTS, descriptors // 8))  # clients and files need descriptors too
         self._own_port = 0  # chosen by the system, for query-port=0
         self.ignored = 0  # replies with a wrong id, question or form
+        self.serials = itertools.count(1)  # of queries, for the log
+        self._jobs: queue.SimpleQueue[DnssecJob] = queue.SimpleQueue()
+        self._prover: threading.Thread | None = None
+        self._fetches: dict[tuple[bytes, int], list[DnssecJob]] = {}  # who waits for DS or DNSKEY records
+        self._fetches_tcp = 0
         self._random = b""
         self._random_at = 0
 
@@ -11054,7 +12896,7 @@ class UpstreamExchange:
                 fresh.options = options
                 fresh.waiters.append((query, client, record_))
         if pending is not None:
-            if again:
+            if again and not pending.proving:
                 self._send_all(pending, group.usable(), now, record_)
             return None
         if fresh is None:
@@ -11089,7 +12931,7 @@ class UpstreamExchange:
         self._ask_unattended(name + b"\0\x10\0\1", state, server)
 
     def _ask_unattended(self, question: bytes, state: DnsState, server: Upstream | None) -> None:
-        query = dns_query_unpack(b"\0\0" + struct.pack("!5H", FLAG_RD, 1, 0, 0, 0) + question)
+        query = own_query(question)
         group = state.rules.default if server is not None else state.rules.match(query.key, query.rrtype).group
         if group is None or not group.servers:
             return
@@ -11394,6 +13236,8 @@ class UpstreamExchange:
     def _reply(self, pending: PendingQuestion, server: Upstream, wire: bytes, now: float) -> None:
         server.replied(now - pending.sent.get(server, now), now)
         pending.settled.add(server)
+        if pending.proving:
+            return
         try:
             message = dns_message_unpack(wire, pending.query)
         except WireError:
@@ -11415,13 +13259,32 @@ class UpstreamExchange:
 
     def _settle(self, pending: PendingQuestion, now: float) -> None:
         """A server is done without a good answer: ask another, wait for those that are out, or pass the failure on."""
+        if pending.proving:
+            return
         if self._try_next(pending, now) or pending.open_servers(now) or pending.failure is None:
             return
         self._conclude(pending, *pending.failure, now)
 
     def _conclude(self, pending: PendingQuestion, message: DnsMessage, server: Upstream, now: float) -> None:
+        """Take a reply: to its proof where there is to be one, else to everyone who waits."""
+        pending.proving = True
+        if pending.fetch is not None and message.flags & FLAG_TC:
+            self._fetch_by_tcp(pending, server)
+        elif pending.fetch is not None:
+            self._prove(DnssecJob(message, pending.query, pending.state, pending.fetch, self._fetched(pending)))
+        elif dnssec_provable(message, pending.query, pending.state.config):
+            finish = functools.partial(self._deliver, pending, message, server)
+            self._prove(DnssecJob(message, pending.query, pending.state, None, finish))
+        else:
+            self._deliver(pending, message, server, None)
+
+    def _deliver(
+        self, pending: PendingQuestion, message: DnsMessage, server: Upstream, verdict: DnssecVerdict | None
+    ) -> None:
         """Review a reply and answer everyone who waits, unless the reply is dropped."""
-        reply = dns_review(message, pending.query, pending.state, now, server, pending.options)
+        now = time.monotonic()
+        reply = dns_review(message, pending.query, pending.state, now, server, pending.options, verdict)
+        pending.proving = False
         if reply.drop or not self._forget(pending):
             return
         for query, client, record_ in pending.waiters:
@@ -11452,7 +13315,7 @@ class UpstreamExchange:
             server = pending.group.next(list(pending.sent), now, pending.state.config.strict_order)
             if server is None:
                 return False
-            record_ = pending.waiters[0][2] if pending.waiters else QUERY_LOG_SILENT
+            record_ = pending.waiters[0][2] if pending.waiters else pending.log
             if self._send_all(pending, [server], now, record_):
                 return True
 
@@ -11470,7 +13333,7 @@ class UpstreamExchange:
                 if now >= pending.retry_at:
                     due.append(pending)
         for pending in due:
-            if pending.done:
+            if pending.done or pending.proving:
                 continue
             if now - pending.born >= pending.patience:
                 self._give_up(pending, now)
@@ -11500,6 +13363,8 @@ class UpstreamExchange:
     def _give_up(self, pending: PendingQuestion, now: float) -> None:
         if pending.failure is not None:
             self._conclude(pending, *pending.failure, now)
+        elif pending.fetch is not None:
+            self._fetch_failed(pending)
         elif self._forget(pending):
             pending.state.metrics.unanswered += 1
             for server in pending.sent:
@@ -11514,6 +13379,111 @@ class UpstreamExchange:
         )
         source, target = ends if outward else ends[::-1]
         self.dump.write(kind, wire, source, target, time.time())
+
+    # -- proving --
+
+    def _prove(self, job: DnssecJob) -> None:
+        """Queue a job for the thread that proves; it begins with the first."""
+        self._jobs.put(job)
+        if self._prover is None:
+            with self._lock:
+                if self._prover is None:
+                    self._prover = threading.Thread(target=self._run_proofs, name="dnssec", daemon=True)
+                    self._prover.start()
+
+    def _run_proofs(self) -> None:
+        """Do the jobs in turns: the body of the thread that proves."""
+        while True:
+            job = self._jobs.get()
+            try:
+                outcome = job.turn()
+                if outcome is None:
+                    self._jobs.put(job)
+                elif isinstance(outcome, NeedRecords):
+                    self._fetch(outcome, job)
+                else:
+                    job.finish(outcome)
+            except Exception as error:  # nothing that a server sends may end this thread
+                self._log.failure("dnssec", error)
+                job.abandon("")
+
+    def _fetch(self, need: NeedRecords, job: DnssecJob) -> None:
+        """Ask for DS or DNSKEY records; who needs the same waits for the same question."""
+        now = time.monotonic()
+        if not job.work.ask() or now - job.born > DNSSEC_PATIENCE:
+            job.abandon(f"validation of {dns_name_log(job.name)} failed: resource limit exceeded (subqueries)")
+            return
+        key = (need.name, need.rrtype)
+        waiting = self._fetches.get(key)
+        if waiting is not None:
+            waiting.append(job)
+            return
+        self._fetches[key] = [job]
+        state = job.state
+        query = own_query(need.name + need.rrtype.to_bytes(2, "big") + b"\0\1")
+        group = state.rules.match(need.name, need.rrtype).group
+        if group is None:  # answered here, for nobody to check
+            self._learn(key, state, DnssecFact(FACT_INSECURE, int(now) + DNSSEC_BOGUS_SECONDS))
+            return
+        with self._lock:
+            pending = self._enter(("fetch", *key), query, state, group, forward_query(query, state.config), now)
+        pending.fetch = job.work
+        pending.log = fetch_log(state, need.rrtype, next(self.serials)) if state.log.queries else QUERY_LOG_SILENT
+        servers = group.first(now, bool(state.config.strict_order), False)
+        if not self._send_all(pending, servers, now, pending.log) and not self._try_next(pending, now):
+            self._fetch_failed(pending)
+
+    def _fetched(self, pending: PendingQuestion) -> Callable[[DnssecFact], None]:
+        """Give what takes the fact that a fetch ends with."""
+
+        def finish(fact: DnssecFact) -> None:
+            if self._forget(pending):
+                query = pending.query
+                pending.log.put(fact_texts(query.key, query.rrtype, fact))
+                self._learn((query.key, query.rrtype), pending.state, fact)
+
+        return finish
+
+    def _fetch_failed(self, pending: PendingQuestion) -> None:
+        """Nobody answers a question of ours: what needs it cannot be proved for a while."""
+        now = int(time.monotonic())
+        self._fetched(pending)(DnssecFact(FACT_BOGUS, now + DNSSEC_BOGUS_SECONDS, ede=EDE_INDETERMINATE))
+
+    def _learn(self, key: tuple[bytes, int], state: DnsState, fact: DnssecFact) -> None:
+        """Keep a fact, and let those go on who wait for it."""
+        state.trust.learn(*key, fact)
+        for job in self._fetches.pop(key, ()):
+            self._prove(job)
+
+    def _fetch_by_tcp(self, pending: PendingQuestion, server: Upstream) -> None:
+        """Ask again by TCP for what did not fit, in a short thread of its own."""
+        if self._fetches_tcp >= DNSSEC_TCP_MAX:
+            self._fetch_failed(pending)
+            return
+
+        def ask() -> None:
+            try:
+                message = self._exchange_tcp(pending.query, pending.state.config, server, pending.tail, 0.0)
+            finally:
+                self._fetches_tcp -= 1
+            if message is None or pending.fetch is None:
+                self._fetch_failed(pending)
+            else:
+                self._prove(DnssecJob(message, pending.query, pending.state, pending.fetch, self._fetched(pending)))
+
+        self._fetches_tcp += 1
+        threading.Thread(target=ask, name="dnssec-tcp", daemon=True).start()
+
+    def _prove_waiting(self, message: DnsMessage, query: DnsQuery, state: DnsState) -> DnssecVerdict | None:
+        """Prove a reply for a thread that waits anyway (a TCP client's)."""
+        if not dnssec_provable(message, query, state.config):
+            return None
+        outcome: queue.SimpleQueue[DnssecVerdict] = queue.SimpleQueue()
+        self._prove(DnssecJob(message, query, state, None, outcome.put))
+        try:
+            return outcome.get(timeout=DNSSEC_PATIENCE)
+        except queue.Empty:
+            return DnssecVerdict(DNSSEC_ABANDONED, EDE_OTHER)
 
     # -- TCP, in the client's thread --
 
@@ -11533,14 +13503,16 @@ class UpstreamExchange:
             record_.forwarded(query, server)
             state.metrics.forwarded += 1
             following = group.next(asked, time.monotonic(), strict)
-            message = self._exchange_tcp(answer, server, tail, UPSTREAM_TCP_HURRY if following is not None else 0.0)
+            hurry = UPSTREAM_TCP_HURRY if following is not None else 0.0
+            message = self._exchange_tcp(query, state.config, server, tail, hurry)
             now = time.monotonic()
             if message is None:
                 server.failed += 1
                 server.silent(now)
                 group.lost(server)
             else:
-                reply = dns_review(message, query, state, now, server, options)
+                verdict = self._prove_waiting(message, query, state)
+                reply = dns_review(message, query, state, now, server, options, verdict)
                 best = reply if not reply.drop else best
                 if not reply.drop and reply.flags & 15 not in (SERVFAIL, REFUSED):
                     group.won(server)
@@ -11551,20 +13523,22 @@ class UpstreamExchange:
         record_.put(best.texts, reply_failed(best))
         return best.pack(query, True)
 
-    def _exchange_tcp(self, answer: DnsAnswer, server: Upstream, tail: bytes, hurry: float) -> DnsMessage | None:
+    def _exchange_tcp(
+        self, query: DnsQuery, config: Config, server: Upstream, tail: bytes, hurry: float
+    ) -> DnsMessage | None:
         """Ask one server by TCP, over an idle connection first; None when there is no reply (in `hurry` seconds)."""
         number = os.urandom(2)
         wire = number + tail
         server.queries += 1
         for reuse in (True, False):
             began = time.monotonic()
-            sock = self._tcp_socket(server, answer.state.config, reuse, hurry)
+            sock = self._tcp_socket(server, config, reuse, hurry)
             if sock is None:
                 continue
             try:
                 sock.sendall(len(wire).to_bytes(2, "big") + wire)
                 reply = tcp_message_read(sock, began + (hurry or UPSTREAM_TCP_REPLY))
-                if reply is None or reply[:2] != number or not _fits_tcp(answer.query, reply):
+                if reply is None or reply[:2] != number or not _fits_tcp(query, reply):
                     sock.close()
                     continue
             except OSError:
@@ -11577,7 +13551,7 @@ class UpstreamExchange:
             try:
                 return dns_message_unpack(reply)
             except WireError:
-                return malformed_message(answer.query)
+                return malformed_message(query)
         return None
 
     def _tcp_socket(self, server: Upstream, config: Config, reuse: bool, hurry: float) -> socket.socket | None:
@@ -11608,82 +13582,21 @@ def _fits_tcp(query: DnsQuery, wire: bytes) -> bool:
     )
 
 
+def own_query(question: bytes) -> DnsQuery:
+    """Make a query of our own from a raw question (name, type, class)."""
+    return dns_query_unpack(b"\0\0" + struct.pack("!5H", FLAG_RD, 1, 0, 0, 0) + question)
+
+
 def malformed_message(query: DnsQuery) -> DnsMessage:
-    """Make the empty SERVFAIL that stands for a reply which does not parse."""
+    """Make the empty SERVFAIL, with an extended error, that stands for a reply which does not parse."""
     question = query.wire[DNS_HEADER_SIZE : query.question_end]
     message = DnsMessage(
         query.id + struct.pack("!5H", FLAG_QR | FLAG_RA | SERVFAIL, 1, 0, 0, 0) + question, FLAG_QR | SERVFAIL
     )
     message.question_end = message.end = len(message.wire)
+    message.opt = DnsRecord(DNS_ROOT, TYPE_OPT, 0, struct.pack("!3H", EDNS_EDE, 2, EDE_OTHER))
+    message.opt.start = message.opt.end = message.end
     return message
-
-
-def upstream_socket(
-    server: Upstream, config: Config, kind: int, port: int, random: Callable[[int], bytes], patience: float = 0.0
-) -> socket.socket:
-    """Open a socket that is connected to `server`, from the source that it or the configuration wants; OSError.
-
-    A fixed source `port` is shared by the sockets towards several servers: they
-    are connected, so the kernel tells them apart.  `patience` is for TCP.
-    """
-    v6 = ":" in server.address
-    flags = socket.SOCK_CLOEXEC | (socket.SOCK_NONBLOCK if kind == socket.SOCK_DGRAM else 0)
-    sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, kind | flags)
-    try:
-        if server.interface:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, server.interface.encode() + b"\0")
-        any_address = server.source or ("::" if v6 else "0.0.0.0")
-        if port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if server.source or port:
-            sock.bind((any_address, port))
-        elif kind == socket.SOCK_DGRAM and (config.min_port or config.max_port):
-            _bind_between(sock, any_address, config.min_port or 1024, config.max_port or 65_535, random)
-        if patience:
-            sock.settimeout(patience)
-        scope = socket.if_nametoindex(server.scope) if server.scope else 0
-        sock.connect((server.address, server.port, 0, scope) if v6 else (server.address, server.port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _bind_between(sock: socket.socket, address: str, low: int, high: int, random: Callable[[int], bytes]) -> None:
-    """Bind to a random free port of a range; a small range is walked from a random start."""
-    span = high - low + 1
-    start = int.from_bytes(random(4), "big") % span
-    for step in range(min(span, 100)):
-        offset = (start + step) % span if span < 30 else int.from_bytes(random(4), "big") % span
-        try:
-            sock.bind((address, low + offset))
-            return
-        except OSError as error:
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise
-    raise OSError(errno.EADDRINUSE, f"no free port between {low} and {high}")
-
-
-def tcp_message_read(sock: socket.socket, deadline: float) -> bytes | None:
-    """Read one length-prefixed message (RFC 1035 s.4.2.2); None at the end, OSError after `deadline`."""
-    head = _read_exactly(sock, 2, deadline)
-    return _read_exactly(sock, int.from_bytes(head, "big"), deadline) if head is not None else None
-
-
-def _read_exactly(sock: socket.socket, count: int, deadline: float) -> bytes | None:
-    parts = []
-    while count:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        sock.settimeout(left)
-        part = sock.recv(count)
-        if not part:
-            return None
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
 
 
 # ==============================================================================
@@ -11886,7 +13799,7 @@ class DnsService:
         self.connections: dict[int, TcpConnection] = {}  # of all listeners
         self.connections_lock = threading.Lock()
         self.helper: RootHelper | None = None  # binds what this account may not
-        self._serial = itertools.count(1)
+        self._serials = exchange.serials
 
     def bind(self, sock: socket.socket, target: tuple[Any, ...]) -> None:
         """Bind a listening socket, with the helper's rights where ours do not suffice; OSError."""
@@ -11920,7 +13833,7 @@ class DnsService:
         generation = state.answers.generation
         now = time.monotonic()
         answer = dns_answer(query, client, state, now)
-        record_ = query_log(state, query, client, next(self._serial)) if state.log.queries else QUERY_LOG_SILENT
+        record_ = query_log(state, query, client, next(self._serials)) if state.log.queries else QUERY_LOG_SILENT
         for entry in answer.refresh:
             entry.asked_again = int(now)
             self.exchange.refresh(entry, state)
@@ -14403,6 +16316,66 @@ class ResolvWatch:
             self._log.warning(text)
 
 
+class SignatureClock:
+    """Whether the times of signatures can be checked: does this machine know what time it is?
+
+    They are not checked until INT (dnssec-no-timecheck), and not while the clock
+    is before a time that has surely passed: that of this version, of the lease
+    file, of the file of dnssec-timestamp.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._path = config.dnssec_timestamp
+        self.until_signal = bool(config.dnssec_no_timecheck)
+        files = [config.dhcp_leasefile] if config.dhcp_range and not config.leasefile_ro else []
+        self._passed = max([CLOCK_FLOOR, *map(_written, files)])
+        self.trusted = False
+
+    def start(self) -> None:
+        """Make the time stamp where there is none, and look at the clock; StartError when it cannot be made."""
+        if self._path:
+            try:
+                if not os.path.exists(self._path):
+                    os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+                    os.utime(self._path, (DNSSEC_STAMP, DNSSEC_STAMP))
+                self._passed = max(self._passed, _written(self._path))
+            except OSError as error:
+                raise StartError(
+                    EXIT_CONFIG, f"cannot create timestamp file {self._path}: {error_text(error)}"
+                ) from None
+        self.poll()
+
+    def poll(self) -> bool:
+        """Look at the clock; True when it has just become right."""
+        if self.trusted or time.time() < self._passed:
+            return False
+        self.trusted = True
+        self.stamp()
+        return True
+
+    def stamp(self) -> None:
+        """Note the time in the file of dnssec-timestamp, when it is right."""
+        if self._path and self.trusted:
+            try:
+                os.utime(self._path)
+            except OSError:  # it was there at the start: an old stamp does no harm
+                pass
+
+    def texts(self) -> list[str]:
+        """Give the lines for the log at start."""
+        out = ["DNSSEC signature timestamps not checked until receipt of SIGINT"] if self.until_signal else []
+        if not self.trusted:
+            out.append("DNSSEC signature timestamps not checked until system time valid")
+        return out
+
+
+def _written(path: str) -> int:
+    try:
+        return int(os.stat(path).st_mtime)
+    except OSError:
+        return 0
+
+
 class StateBuilder:
     """Build a DnsState from a Config and the files that it names."""
 
@@ -14513,7 +16486,7 @@ class StateBuilder:
 # From a configuration to a running service: binding, daemonising, watching
 # files and interfaces, signals, reload, statistics.
 #
-# Uses 10 11 12 13 15 20 21 23 30 33 40 41 51 54 56 60 61 62 63 65 66 67
+# Uses 10 11 12 13 15 20 21 23 27 30 33 40 41 44 51 54 56 60 61 62 63 65 66 67
 # ==============================================================================
 
 _NEED_RESTART = (
@@ -14560,6 +16533,8 @@ class Daemon:
         self._neighbours: NeighbourWatch | None = None
         self._directories = DirectoryWatch()
         self._tftp: TftpServer | None = None
+        self._trust = DnssecStore()
+        self._clock: SignatureClock | None = None
 
     # -- start --
 
@@ -14684,7 +16659,7 @@ class Daemon:
         rules = self._builder.rules(config, self._resolv.rules, old.rules if old is not None else None, own)
         state = DnsState(config, local, rules, self._cache, self._answers, self._metrics, self._log, hostname_read())
         local.set_interfaces(self._interfaces)
-        state.interfaces = self._interfaces
+        state.interfaces, state.trust = self._interfaces, self._trust
         state.serial, state.changes = self._serial, self._name_changes
         return state
 
@@ -14776,6 +16751,24 @@ class Daemon:
                 raise StartError(EXIT_MISC, f"failed to change user-id: {error_text(error)}") from None
         for root, reason in () if config.tftp_no_fail else tftp_roots_missing(config):
             raise StartError(EXIT_FILE, f"TFTP directory {root.path} inaccessible: {reason}")
+        self._signature_clock(config)
+
+    def _signature_clock(self, config: Config) -> None:
+        """Begin to watch the clock, when signatures are checked."""
+        if config.dnssec and self._clock is None:
+            self._clock = SignatureClock(config)
+            self._clock.start()
+            self._trust.check_times = self._clock.trusted and not self._clock.until_signal
+
+    def _check_times(self, text: str) -> None:
+        """Say that the time is right now; from here on everything is proved anew."""
+        assert self._clock is not None
+        self._log.info(text)
+        self._trust.check_times = self._clock.trusted and not self._clock.until_signal
+        self._trust.flush()
+        self._cache.flush()
+        self._answers.clear()
+        self._log.info("cleared cache")
 
     def _fork(self) -> None:
         """Go to the background; the first process waits for word and leaves with the right code."""
@@ -14829,11 +16822,26 @@ class Daemon:
         self._announce_oddities(config)
         if config.log_async:
             log.info(f"asynchronous logging enabled, queue limit is {config.log_async} messages")
+        if config.dnssec and config.port:
+            self._announce_dnssec(config)
         self._announce_servers(config)
         for text in dhcp_texts(config):
             log.info(text, TAG_DHCP)
         if self._tftp is not None:
             self._tftp.announce()
+
+    def _announce_dnssec(self, config: Config) -> None:
+        trusting = "" if config.dnssec_check_unsigned else " but all unsigned answers are trusted"
+        lines = [f"DNSSEC validation enabled{trusting}"]
+        lines += self._clock.texts() if self._clock is not None else []
+        for anchor in reversed(config.trust_anchor):
+            shown = dns_name_format(anchor.name) if anchor.name != DNS_ROOT else "<root>"
+            if anchor.digest:
+                lines.append(f"configured with trust anchor for {shown} keytag {anchor.key_tag}")
+            else:
+                lines.append(f"configured with negative trust anchor for {shown}")
+        for line in lines:
+            self._log.info(line)
 
     def _announce_oddities(self, config: Config) -> None:
         log = self._log
@@ -15000,6 +17008,9 @@ class Daemon:
         elif signal.SIGINT in seen and self.config.no_daemon:
             self._stop("exiting on receipt of SIGINT")
             code = EXIT_MISC
+        elif signal.SIGINT in seen and self._clock is not None and self._clock.until_signal:
+            self._clock.until_signal = False
+            self._check_times("now checking DNSSEC signature timestamps")
         if signal.SIGIO in seen:  # a file of a directory is being written: a moment, and it is whole
             time.sleep(DIRECTORY_SETTLE)
         if signal.SIGHUP in seen:
@@ -15027,6 +17038,8 @@ class Daemon:
             self._dhcp.stop()
         if self._script is not None:
             self._script.stop()
+        if self._clock is not None:
+            self._clock.stamp()
         if self._pid_file:
             try:
                 os.unlink(self._pid_file)
@@ -15087,9 +17100,11 @@ class Daemon:
         self._log.debug = config.log_debug
         if config.log_facility != old.log_facility:
             self._relog(config)
+        self._signature_clock(config)
         self._use(state, reread=True)
         self._directories.follow((*config.hostsdir, *config.dhcp_hostsdir, *config.dhcp_optsdir))
         self._cache.flush()
+        self._trust.flush()
         if old.port:
             self._listen(config, fatal=False)
         self._tftp_use(config)
@@ -15124,6 +17139,8 @@ class Daemon:
             self._dhcp.rebuild(self._dhcp_state(config, self._service.state.local, True), False)
         if not config.port:
             return
+        if self._clock is not None and self._clock.poll():
+            self._check_times("system time considered valid, now checking DNSSEC signature timestamps.")
         if not config.no_poll and self._resolv.poll():
             self._servers_changed()
         if config.hostsdir and self._hosts_moved(config):
@@ -15139,6 +17156,7 @@ class Daemon:
         self._use(state)
         if self.config.clear_on_reload:
             self._cache.flush()
+            self._trust.flush()
         self._announce_servers(self.config)
         self._probe_loops()
 
@@ -15190,6 +17208,11 @@ class Daemon:
         if self.config.use_stale_cache is not None:
             log.info(f"queries answered from stale cache {metrics.stale}")
         log.info(f"queries for authoritative zones {metrics.auth}")
+        if self.config.dnssec:
+            queries, crypto, failures = self._trust.peaks
+            log.info(f"DNSSEC per-query subqueries HWM {queries}")
+            log.info(f"DNSSEC per-query crypto work HWM {crypto}")
+            log.info(f"DNSSEC per-RRSet signature fails HWM {failures}")
         used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         log.info(f"pool memory in use {used}, max {used}, allocated {used}")
         in_use = len(self._service.connections)
@@ -15229,6 +17252,9 @@ class Daemon:
             log.info(f"({bulk.count} names of {bulk.source} with the address {address_format(bulk.address)})")
         for entry in state.cache.entries():
             log.info(cache_line(entry, now))
+        for name, rrtype, fact in state.trust.facts():
+            for line in fact_lines(name, rrtype, fact, now):
+                log.info(line)
 
 
 def cache_line(entry: CacheEntry, now: int) -> str:
@@ -15237,10 +17263,31 @@ def cache_line(entry: CacheEntry, now: int) -> str:
     flags = f"{kind if entry.kind != CACHE_NXDOMAIN else ' '}F"
     if entry.kind != CACHE_DATA:
         flags += "    N" + ("X" if entry.kind == CACHE_NXDOMAIN else "")
+    if entry.proof is not None and entry.proof.secure:
+        flags = f"{flags:<9}V"
     values = rdata_log(entry.records[0], entry.rrtype) if entry.records else [""]
     value = dns_name_format(entry.records[0]) if entry.rrtype == TYPE_CNAME else values[0] if values else ""
     ends = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(time.time() + entry.expires - now))
     return f"{dns_name_format(entry.name):<40} {value:<30} {flags:<10} {ends}"
+
+
+def fact_lines(name: bytes, rrtype: int, fact: DnssecFact, now: int) -> list[str]:
+    """Format DS or DNSKEY records, or their proved absence, for the dump."""
+    kind = "S" if rrtype == TYPE_DS else "K"
+    ends = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(time.time() + fact.expires - now))
+    flags = (
+        f"{kind}F       V"
+        if fact.kind == FACT_SECURE
+        else f"{kind}F    N  " + ("V" if fact.kind != FACT_BOGUS else " ")
+    )
+    rows = [""]
+    if fact.kind == FACT_SECURE:
+        numbers = [(int.from_bytes(row[:2], "big"), row[2], row[3]) for row in fact.records]
+        if rrtype == TYPE_DNSKEY:
+            numbers = [(dnskey_tag(row), row[3], flag) for row, (flag, _, _) in zip(fact.records, numbers, strict=True)]
+        rows = [f"{tag:5} {algorithm:3} {third:3}" for tag, algorithm, third in numbers]
+    shown = dns_name_format(name) if name != DNS_ROOT else "<Root>"
+    return [f"{shown:<40} {row:<30} {flags:<10} {ends}" for row in rows]
 
 
 # ==============================================================================

@@ -409,7 +409,7 @@ CONFLICTS = [
     ("min-port=3000\nmax-port=3001\nport-limit=3", "port-limit", "range"),
     ("query-port=5\nconntrack", "conntrack", "together"),
     ("resolv-file=/a\nresolv-file=/b\nno-poll", "no-poll", "only one resolv-file"),
-    ("dnssec", "dnssec", "no trust anchors"),
+    ("dnssec", "dnssec", "no root trust anchor"),
     ("dnssec\ntrust-anchor=.,1,8,2,aa\ncache-size=10", "cache-size", "DNSSEC"),
     ("dhcp-fqdn", "dhcp-fqdn", "default domain"),
     ("dhcp-fqdn\ndomain=a,1.2.3.0/24", "dhcp-fqdn", "default domain"),
