@@ -6931,16 +6931,18 @@ FACT_SECURE, FACT_INSECURE, FACT_NO_CUT, FACT_NOTHING, FACT_BOGUS = range(5)
 class DnssecFact:
     """What is known of the DS or DNSKEY records of a name until `expires` (seconds of the monotonic clock).
 
-    `records` is the data of a secure set, `ede` the extended error of a bogus one.
+    `records` is the data of a secure set, `ede` the extended error of a bogus one,
+    `notes` are warnings for the log.
     """
 
-    __slots__ = ("kind", "records", "ede", "expires")
+    __slots__ = ("kind", "records", "ede", "expires", "notes")
 
     def __init__(self, kind: int, expires: int, records: tuple[bytes, ...] = (), ede: int = -1) -> None:
         self.kind = kind
         self.records = records
         self.ede = ede
         self.expires = expires
+        self.notes: tuple[str, ...] = ()
 
 
 class DnssecRange:
@@ -7156,14 +7158,18 @@ def _denial_nsec(name: bytes, rrtype: int, ranges: Sequence[DnssecRange]) -> Dns
         return None
     if cover.end[: len(place)] == place:  # an empty non-terminal
         return DnssecDenial(True, (cover,))
-    depth = max(_common(place, cover.start), _common(place, cover.end))
-    wildcard = (*place[:depth], b"*")
+    wildcard = (*place[: range_depth(cover, place)], b"*")
     for one in ranges:
         if one.start == wildcard:
             return _at_owner(one, rrtype, (cover, one))
         if one.covers(wildcard):
             return DnssecDenial(False, (cover, one) if one is not cover else (cover,))
     return None
+
+
+def range_depth(one: DnssecRange, place: tuple[bytes, ...]) -> int:
+    """Count the labels of the closest encloser that a covering NSEC shows for a name."""
+    return max(_common(place, one.start), _common(place, one.end))
 
 
 def _common(first: tuple[bytes, ...], second: tuple[bytes, ...]) -> int:
@@ -7226,8 +7232,7 @@ def dnssec_ranges_denial(store: DnssecStore, name: bytes, rrtype: int, now: int)
         cover = store.range_at(zone, place, now)
         if cover is None:
             return None
-        depth = max(_common(place, cover.start), _common(place, cover.end))
-        ranges = [cover, store.range_at(zone, (*place[:depth], b"*"), now)]
+        ranges = [cover, store.range_at(zone, (*place[: range_depth(cover, place)], b"*"), now)]
     else:
         closer = list(itertools.takewhile(lambda suffix: suffix != zone, dns_name_suffixes(name)))
         if len(closer) * (hashing[1] + 1) > DNSSEC_DENIAL_HASHES:
@@ -7325,7 +7330,7 @@ class DnssecWork:
         """Pay for one operation: at least one in each turn, so that there is progress."""
         turn = self._clock() - self._began
         if self.crypto >= self.limits.crypto or self._used + turn > DNSSEC_CPU_MAX:
-            raise _Abandoned("cryptographic work")
+            raise _Abandoned("per-query crypto work")
         if self._busy and turn > DNSSEC_TURN:
             raise _Pause
         self._busy = True
@@ -7372,7 +7377,7 @@ class DnssecVerdict:
         self.ede = ede
         self.ranges: list[DnssecRange] = []
         self.soa: tuple[bytes, bytes, tuple[bytes, ...], int] | None = None  # zone, data, signatures, TTL
-        self.notes: list[str] = []  # for the log
+        self.notes: tuple[str, ...] = ()  # warnings for the log
         self.rewritten = False  # TTLs were lowered
 
 
@@ -7479,7 +7484,6 @@ class _Proof:
         self.work = work
         self.ede = EDE_BOGUS  # why the last thing failed
         self.ttl = DNSSEC_FACT_TTL_MAX
-        self.notes: list[str] = []
         self.rewritten = False
         self._ranges: list[DnssecRange] | None = None
         self._ranges_ede = -1  # why some of them do not count
@@ -7517,10 +7521,11 @@ class _Proof:
     def _unsigned(self, name: bytes) -> str:
         """Judge data without signatures at `name`: go down from the anchor to an insecure delegation."""
         view = self.view
-        if self._limit is not None and name == self._limit and name[0]:
-            name = name[1 + name[0] :]
+        if name == self._limit:
+            name = _parent(name)
         above = view.anchors.above(name)
-        if above is None or not view.config.dnssec_check_unsigned:
+        if above is None or not view.config.dnssec_check_unsigned or not _usable(view.anchors.zones[above]):
+            self.ttl = min(self.ttl, DNSSEC_BOGUS_SECONDS)
             return DNSSEC_INSECURE
         zones = list(itertools.takewhile(lambda suffix: suffix != above, dns_name_suffixes(name)))
         for zone in reversed(zones):
@@ -7528,7 +7533,7 @@ class _Proof:
             if fact.kind == FACT_INSECURE or (fact.kind == FACT_SECURE and not _usable(fact.records)):
                 return DNSSEC_INSECURE
             if fact.kind == FACT_BOGUS:
-                self.ede = EDE_NO_RRSIG if fact.ede == EDE_NO_NSEC else fact.ede
+                self.ede = EDE_NO_RRSIG if fact.ede == EDE_NO_NSEC and zone == name else fact.ede
                 return DNSSEC_BOGUS
             if fact.kind == FACT_NOTHING:
                 break
@@ -7544,17 +7549,20 @@ class _Proof:
         if not found.status:
             if found.signatures:
                 found.status = self._check_signatures(found)
-            elif found.rrtype == TYPE_DS and found.name != DNS_ROOT:
-                found.status = self._unsigned(found.name[1 + found.name[0] :])
             else:
-                found.status = self._unsigned(found.name)
+                found.status = self._unsigned(_parent(found.name) if found.rrtype == TYPE_DS else found.name)
         return found.status
 
     def _check_signatures(self, found: _RrSet) -> str:
         reason, failures = -1, 0
+        above = self.view.anchors.above(_parent(found.name) if found.rrtype == TYPE_DS else found.name)
+        if above is None:
+            return DNSSEC_INSECURE
         for rr in found.signatures:
             signature = _Signature(rr.rdata) if rdata_names(rr.rdata, TYPE_RRSIG) else None
             if signature is None or not _signer_may(signature, found):
+                continue
+            if not dns_name_under(signature.signer, above):  # who is above the anchor has no say below it
                 continue
             if self._limit is not None and not _is_below(self._limit, signature.signer):
                 continue
@@ -7612,12 +7620,13 @@ class _Proof:
             failures += 1
             self.work.failures = max(self.work.failures, failures)
             if failures > self.work.limits.signatures:
-                raise _Abandoned("signature failures")
+                raise _Abandoned("per-RRSet signature fails")
         return failures
 
     def _verify(self, key: bytes, signature: _Signature, octets: bytes) -> bool:
         store = self.view.store
-        token = octets_digest(key + signature.octets + octets)
+        lengths = struct.pack("!HH", len(key), len(signature.octets))  # what is joined must come apart in one way only
+        token = octets_digest(lengths + key + signature.octets + octets)
         good = store.outcome(token)
         if good is None:
             self.work.spend()
@@ -7688,8 +7697,7 @@ class _Proof:
         found = self.denied(name, rrtype)
         if found is not None and (not found.name_exists or self.message.flags & 15 == NOERROR):
             return DNSSEC_SECURE if found.secure else DNSSEC_INSECURE
-        parent = name[1 + name[0] :] if rrtype == TYPE_DS and name[0] else name
-        status = self._unsigned(parent)
+        status = self._unsigned(_parent(name) if rrtype == TYPE_DS else name)
         if self._ranges_ede >= 0:
             self.ede = self._ranges_ede
         elif self.ede == EDE_NO_RRSIG:
@@ -7706,7 +7714,10 @@ class _Proof:
             if one.zone != found.signer:
                 continue
             if one.hashing is None:
-                if one.covers(dns_name_order(found.name)) and not range_leads_below(one, found.name):
+                place = dns_name_order(found.name)
+                depth = range_depth(one, place)  # the closest encloser must be the parent of this very wildcard
+                covers = one.covers(place) and not range_leads_below(one, found.name)
+                if covers and depth == dns_name_labels(found.encloser):
                     return DNSSEC_SECURE
             elif one.covers(self.hash(closer, one.hashing)):
                 return DNSSEC_INSECURE if one.opt_out else DNSSEC_SECURE
@@ -7731,6 +7742,9 @@ class _Proof:
         end = self._chain_end(sets)
         if end is not None:
             statuses.add(self._negative(end, self.rrtype))
+        elif self.message.flags & 15 == NXDOMAIN:  # beside data that is there
+            self.ede = EDE_BOGUS
+            return DNSSEC_BOGUS
         if DNSSEC_BOGUS in statuses:
             return DNSSEC_BOGUS
         if DNSSEC_INSECURE in statuses:
@@ -7778,16 +7792,16 @@ class _Proof:
     def judge(self) -> DnssecFact:
         """Judge the reply to a DS or DNSKEY question."""
         kind, records = self._judge_keys() if self.rrtype == TYPE_DNSKEY else self._judge_delegation()
+        notes: tuple[str, ...] = ()
         if kind == FACT_BOGUS and self.view.overlaid(self.name):
-            shown = dns_name_log(self.name)
-            kind, records = FACT_INSECURE, ()
-            self.notes.append(
-                f"Insecure {rr_type_name(self.rrtype)} reply received for {shown}, check domain configuration and "
-                "upstream DNS server DNSSEC support"
-            )
+            kind, records, self.ttl = FACT_INSECURE, (), min(self.ttl, DNSSEC_BOGUS_SECONDS)
+            shown = f"Insecure {rr_type_name(self.rrtype)} reply received for {dns_name_log(self.name)}"
+            notes = (f"{shown}, check domain configuration and upstream DNS server DNSSEC support",)
         if kind == FACT_BOGUS:
             self.ttl = DNSSEC_BOGUS_SECONDS
-        return DnssecFact(kind, self.view.now + max(self.ttl, 1), records, self.ede if kind == FACT_BOGUS else -1)
+        out = DnssecFact(kind, self.view.now + max(self.ttl, 1), records, self.ede if kind == FACT_BOGUS else -1)
+        out.notes = notes
+        return out
 
     def _judge_delegation(self) -> tuple[int, tuple[bytes, ...]]:
         if self.message.flags & 15 not in (NOERROR, NXDOMAIN):
@@ -7864,8 +7878,10 @@ class _Proof:
 
     def verdict(self, status: str) -> DnssecVerdict:
         """Sum up."""
-        out = DnssecVerdict(status, self.ede if status == DNSSEC_BOGUS else -1)
-        out.notes, out.rewritten = self.notes, self.rewritten
+        if status == DNSSEC_BOGUS and self.ede == EDE_OTHER:
+            status = DNSSEC_ABANDONED
+        out = DnssecVerdict(status, -1 if status in (DNSSEC_SECURE, DNSSEC_INSECURE) else self.ede)
+        out.rewritten = self.rewritten
         if status == DNSSEC_SECURE and self._ranges:
             self._add_ranges(out, self._ranges)
         return out
@@ -7877,10 +7893,15 @@ class _Proof:
                 rdata = found.records[0].rdata
                 ttl = min(found.records[0].ttl, int.from_bytes(rdata[-4:], "big"))
                 out.soa = (zone, rdata, tuple(rr.rdata for rr in found.signatures), ttl)
-                out.ranges = [one for one in ranges if one.zone == zone and not one.opt_out]
+                kinds = [one for one in ranges if one.zone == zone and not one.opt_out]
+                out.ranges = [one for one in kinds if one.hashing == kinds[0].hashing]
                 for one in out.ranges:
                     one.ttl = min(one.ttl, ttl)
                     one.expires = self.view.now + one.ttl
+
+
+def _parent(name: bytes) -> bytes:
+    return name[1 + name[0] :] if name[0] else name
 
 
 def _is_below(name: bytes, zone: bytes) -> bool:
@@ -7957,20 +7978,21 @@ def dnssec_step(
     except _Pause:
         return None
     except _Abandoned as reason:
-        text = f"validation of {dns_name_log(name)} failed: resource limit exceeded ({reason})"
-        return dnssec_abandoned(view.now, text, fact)
+        return dnssec_abandoned(name, str(reason), view.now, fact)
     finally:
         work.end()
         peaks = view.store.peaks
         peaks[:] = map(max, peaks, (work.queries, work.crypto, work.failures))
 
 
-def dnssec_abandoned(now: int, text: str, fact: bool) -> DnssecVerdict | DnssecFact:
-    """Make the outcome of a proof that was given up."""
-    if fact:
-        return DnssecFact(FACT_BOGUS, now + DNSSEC_BOGUS_SECONDS, ede=EDE_OTHER)
-    out = DnssecVerdict(DNSSEC_ABANDONED, EDE_OTHER)
-    out.notes.append(text)
+def dnssec_abandoned(name: bytes, limit: str, now: int, fact: bool) -> DnssecVerdict | DnssecFact:
+    """Make the outcome of a proof that was given up at a `limit`."""
+    out = (
+        DnssecFact(FACT_BOGUS, now + DNSSEC_BOGUS_SECONDS, ede=EDE_OTHER)
+        if fact
+        else DnssecVerdict(DNSSEC_ABANDONED, EDE_OTHER)
+    )
+    out.notes = (f"limit exceeded: {limit}", f"validation of {dns_name_log(name)} failed: resource limit exceeded.")
     return out
 
 
@@ -9155,7 +9177,7 @@ class DnsReply:
         message = self.message
         self.secure = False
         message.answers, message.authority, message.additional = [], [], []
-        self.flags = self.flags & ~15 | rcode
+        self.flags = self.flags & ~(15 | FLAG_AD) | rcode
         self.rebuild, self.ede = True, ede
         if rcode == NOERROR:
             self.explain()
@@ -12813,9 +12835,9 @@ class DnssecJob:
         view = DnssecView(state.trust, state.anchors, state.rules, state.config, now, clock)
         return dnssec_step(self.message, self.name, self.rrtype, view, self.work, self.fact)
 
-    def abandon(self, text: str) -> None:
-        """Give up."""
-        self.finish(dnssec_abandoned(int(time.monotonic()), text, self.fact))
+    def abandon(self, limit: str = "internal error") -> None:
+        """Give up at a limit."""
+        self.finish(dnssec_abandoned(self.name, limit, int(time.monotonic()), self.fact))
 
 
 class UpstreamSocket:
@@ -13025,7 +13047,7 @@ class UpstreamExchange:
             record_.forwarded(pending.query, server)  # first: the reply may be quicker than this thread
             sent = self._send(pending, server, now) or sent
         if sent:
-            pending.state.metrics.forwarded += 1
+            pending.state.metrics.forwarded += pending.fetch is None
             if not pending.retry_in:
                 retry = pending.state.config.fast_dns_retry
                 if len(servers) > 1:
@@ -13395,23 +13417,27 @@ class UpstreamExchange:
         """Do the jobs in turns: the body of the thread that proves."""
         while True:
             job = self._jobs.get()
-            try:
-                outcome = job.turn()
-                if outcome is None:
-                    self._jobs.put(job)
-                elif isinstance(outcome, NeedRecords):
-                    self._fetch(outcome, job)
-                else:
-                    job.finish(outcome)
-            except Exception as error:  # nothing that a server sends may end this thread
-                self._log.failure("dnssec", error)
-                job.abandon("")
+            for work in (self._turn_job, DnssecJob.abandon):  # nothing that a server sends may end this thread
+                try:
+                    work(job)
+                    break
+                except Exception as error:
+                    self._log.failure("dnssec", error)
+
+    def _turn_job(self, job: DnssecJob) -> None:
+        outcome = job.turn()
+        if outcome is None:
+            self._jobs.put(job)
+        elif isinstance(outcome, NeedRecords):
+            self._fetch(outcome, job)
+        else:
+            job.finish(outcome)
 
     def _fetch(self, need: NeedRecords, job: DnssecJob) -> None:
         """Ask for DS or DNSKEY records; who needs the same waits for the same question."""
         now = time.monotonic()
         if not job.work.ask() or now - job.born > DNSSEC_PATIENCE:
-            job.abandon(f"validation of {dns_name_log(job.name)} failed: resource limit exceeded (subqueries)")
+            job.abandon("per-query subqueries")
             return
         key = (need.name, need.rrtype)
         waiting = self._fetches.get(key)
@@ -13439,6 +13465,8 @@ class UpstreamExchange:
         def finish(fact: DnssecFact) -> None:
             if self._forget(pending):
                 query = pending.query
+                for note in fact.notes:
+                    self._log.complain(("dnssec", note), note)
                 pending.log.put(fact_texts(query.key, query.rrtype, fact))
                 self._learn((query.key, query.rrtype), pending.state, fact)
 
@@ -13457,7 +13485,10 @@ class UpstreamExchange:
 
     def _fetch_by_tcp(self, pending: PendingQuestion, server: Upstream) -> None:
         """Ask again by TCP for what did not fit, in a short thread of its own."""
-        if self._fetches_tcp >= DNSSEC_TCP_MAX:
+        with self._lock:
+            full = self._fetches_tcp >= DNSSEC_TCP_MAX
+            self._fetches_tcp += not full
+        if full:
             self._fetch_failed(pending)
             return
 
@@ -13465,13 +13496,13 @@ class UpstreamExchange:
             try:
                 message = self._exchange_tcp(pending.query, pending.state.config, server, pending.tail, 0.0)
             finally:
-                self._fetches_tcp -= 1
+                with self._lock:
+                    self._fetches_tcp -= 1
             if message is None or pending.fetch is None:
                 self._fetch_failed(pending)
             else:
                 self._prove(DnssecJob(message, pending.query, pending.state, pending.fetch, self._fetched(pending)))
 
-        self._fetches_tcp += 1
         threading.Thread(target=ask, name="dnssec-tcp", daemon=True).start()
 
     def _prove_waiting(self, message: DnsMessage, query: DnsQuery, state: DnsState) -> DnssecVerdict | None:
