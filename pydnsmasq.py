@@ -64,6 +64,11 @@ How a DNS packet flows
   reply  the receiver thread (61) checks id, question and peer, runs
          DNS_REVIEWERS (53) over the reply, and answers every waiting client.
          Twenty times a second it looks whose patience is at its end.
+  proof  With dnssec a reply goes to the thread that proves (61) before its
+         review: dnssec_step (50) gives a verdict, or names DS or DNSKEY records
+         that it needs.  These are asked for like any question, and what comes of
+         them is kept in DnssecStore (44); then the step is done again.  Nobody
+         waits, and a proof that takes long has its turns among the others.
   TCP    DnsTcpServer (62): bounded connections, a thread each, same core; the
          upstream is asked by TCP too.
 
@@ -83,6 +88,8 @@ Threads
   main       signals, reload, watching files and interfaces (68)
   udp-*      one for each listening UDP socket (62)
   upstream   replies, retries, time-outs (61)
+  dnssec     proofs; it begins with the first (61)
+  dnssec-tcp asks once more by TCP for DS or DNSKEY records that were cut short (61)
   tcp-*      one acceptor for each listener, one thread for each connection
   dhcp       messages, pings, ends of leases (65)
   leases     writes the lease file, sends the replies that wait for it (64)
@@ -7075,11 +7082,11 @@ class DnssecStore:
         known = self._zones.get(zone)
         return known.ranges[0].hashing if known is not None and known.ranges else None
 
-    def range_at(self, zone: bytes, place: Any, now: int) -> DnssecRange | None:
-        """Find the range of `zone` that begins at `place` or covers it."""
+    def range_at(self, zone: bytes, place: Any, hashing: tuple[bytes, int] | None, now: int) -> DnssecRange | None:
+        """Find the range of `zone` that begins at `place` or covers it; `hashing` is what `place` was made with."""
         with self._lock:
             known = self._zones.get(zone)
-            if known is None or not known.ranges:
+            if known is None or not known.ranges or known.ranges[0].hashing != hashing:
                 return None
             found = known.ranges[bisect.bisect_right(known.starts, place) - 1]
         if found.expires <= now or not (found.start == place or found.covers(place)):
@@ -7227,24 +7234,47 @@ def dnssec_ranges_denial(store: DnssecStore, name: bytes, rrtype: int, now: int)
     if zone is None or (rrtype == TYPE_DS and zone == name):
         return None
     hashing = store.hashing(zone)
+    hashes: dict[bytes, bytes] = {}
+
+    def hasher(text: bytes, how: tuple[bytes, int]) -> bytes:
+        if text not in hashes:
+            hashes[text] = nsec3_hash(text, *how)
+        return hashes[text]
+
     if hashing is None:
         place = dns_name_order(name)
-        cover = store.range_at(zone, place, now)
-        if cover is None:
-            return None
-        ranges = [cover, store.range_at(zone, (*place[: range_depth(cover, place)], b"*"), now)]
-    else:
-        closer = list(itertools.takewhile(lambda suffix: suffix != zone, dns_name_suffixes(name)))
-        if len(closer) * (hashing[1] + 1) > DNSSEC_DENIAL_HASHES:
-            return None
-        names = [*closer, zone]
-        names += [b"\1*" + suffix for suffix in names[1:]]
-        ranges = [store.range_at(zone, nsec3_hash(one, *hashing), now) for one in names]
-    known = [one for one in ranges if one is not None]
-    if not known:
+        ranges = [store.range_at(zone, place, None, now)]
+        if ranges[0] is not None:
+            wildcard = (*place[: range_depth(ranges[0], place)], b"*")
+            ranges.append(store.range_at(zone, wildcard, None, now))
+    elif (dns_name_labels(name) - dns_name_labels(zone) + 2) * (hashing[1] + 1) > DNSSEC_DENIAL_HASHES:
         return None
-    denial = dnssec_denial(name, rrtype, zone, known, lambda text, how: nsec3_hash(text, *how))
+    else:
+        ranges = _ranges_hashed(store, name, zone, hashing, now, hasher)
+    known = [one for one in ranges if one is not None]
+    denial = dnssec_denial(name, rrtype, zone, known, hasher) if known else None
     return (zone, denial) if denial is not None and denial.secure and not denial.cut else None
+
+
+def _ranges_hashed(
+    store: DnssecStore,
+    name: bytes,
+    zone: bytes,
+    hashing: tuple[bytes, int],
+    now: int,
+    hasher: Callable[[bytes, tuple[bytes, int]], bytes],
+) -> list[DnssecRange | None]:
+    """Find the ranges for `name` and its parents up to one that exists, and for the wildcard there."""
+    out: list[DnssecRange | None] = []
+    for suffix in dns_name_suffixes(name):
+        place = hasher(suffix, hashing)
+        out.append(store.range_at(zone, place, hashing, now))
+        exists = out[-1] is not None and out[-1].start == place
+        if exists or suffix == zone:
+            if suffix != name:
+                out.append(store.range_at(zone, hasher(b"\1*" + suffix, hashing), hashing, now))
+            break
+    return out
 
 
 # ==============================================================================
@@ -7655,7 +7685,8 @@ class _Proof:
                     continue
                 status = self.check(found)
                 if status != DNSSEC_SECURE or found.encloser is not None:
-                    self._ranges_ede = self.ede if status == DNSSEC_BOGUS else self._ranges_ede
+                    if status == DNSSEC_BOGUS and self.ede != EDE_NO_RRSIG:
+                        self._ranges_ede = self.ede
                     continue
                 made = _range_read(found, self.work.limits.nsec3_iterations)
                 if isinstance(made, int):
@@ -7695,8 +7726,10 @@ class _Proof:
     def _negative(self, name: bytes, rrtype: int) -> str:
         """Judge the absence of `rrtype` at `name`, where the alias chain ends."""
         found = self.denied(name, rrtype)
+        if found is not None and not found.secure:  # by opt-out: it may exist or not
+            return DNSSEC_INSECURE
         if found is not None and (not found.name_exists or self.message.flags & 15 == NOERROR):
-            return DNSSEC_SECURE if found.secure else DNSSEC_INSECURE
+            return DNSSEC_SECURE
         status = self._unsigned(_parent(name) if rrtype == TYPE_DS else name)
         if self._ranges_ede >= 0:
             self.ede = self._ranges_ede

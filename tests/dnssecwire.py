@@ -208,7 +208,7 @@ class Zone:
         self.signers = list(signers) or self.keys
         self.denial, self.salt, self.iterations, self.ttl = denial, salt, iterations, ttl
         self.sets: dict[tuple[bytes, int], list[bytes]] = {}
-        self.add("@ NS ns", f"@ SOA ns {'h'} 1 2 3 4 {minimum}", *lines)
+        self.add("@ NS ns", f"@ SOA ns h 1 2 3 4 {minimum}", *lines)
         if self.keys:
             every = dict.fromkeys(key.rdata for key in self.keys + self.signers)
             self.sets[self.name, DNSKEY] = list(every)
@@ -297,12 +297,10 @@ class Zone:
         """Give (place, owner, data, name) of all NSEC or NSEC3 records in their order."""
         if self.denial == "nsec":
             owners = sorted(self.owners(), key=order)
-            following = owners[1:] + owners[:1]
-            rdatas = [
-                after + bitmap(self.types(owner) | {NSEC, RRSIG})
-                for owner, after in zip(owners, following, strict=True)
+            return [
+                (order(owner), owner, after + bitmap(self.types(owner) | {NSEC, RRSIG}), owner)
+                for owner, after in zip(owners, owners[1:] + owners[:1], strict=True)
             ]
-            return [(order(name), name, data, name) for name, data in zip(owners, rdatas, strict=True)]
         names = self.names()
         if self.denial == "optout":
             names -= {name for name in names if self.cut(name) == name and (name, DS) not in self.sets}
@@ -332,11 +330,8 @@ class Zone:
             out[found[0][1]] = found[0][2]
         rrtype = NSEC if self.denial == "nsec" else NSEC3
         ttl = min(self.ttl, 60)
-        return [
-            rr
-            for name, data in out.items()
-            for rr in (Rr(name, rrtype, ttl, data), *self.sign(name, rrtype, [data], ttl))
-        ]
+        sets = [[Rr(name, rrtype, ttl, data), *self.sign(name, rrtype, [data], ttl)] for name, data in out.items()]
+        return [rr for found in sets for rr in found]
 
     def _proof(self, name: bytes, what: str) -> list[Rr]:
         """The records that deny: `nodata` at a name, its `type` at the wildcard, the `name`, or a `closer` match."""
@@ -402,7 +397,7 @@ class World:
     def reply(self, name: bytes | str, rrtype: str | int = A) -> Reply:
         """Resolve, aliases included."""
         reply = Reply(pack_name(name), type_code(rrtype))
-        target: bytes | None = reply.name
+        target: bytes | None = reply.name.lower()
         for _ in range(12):
             if target is None:
                 break
@@ -474,7 +469,7 @@ class Prover:
                 if work.ask():
                     self.fetch(outcome.name, outcome.rrtype, work, stack)
                     continue
-                outcome = p.dnssec_abandoned(self.now, "subqueries", bool(stack))
+                outcome = p.dnssec_abandoned(name, "subqueries", self.now, bool(stack))
             if outcome is not None:
                 return Proved(outcome, work, message, turn + 1)
         raise AssertionError("no end of turns")
