@@ -1867,6 +1867,7 @@ def netascii_encode(data: bytes) -> bytes:
 
 # Digest type of a DS: the name of its constructor in hashlib.  RFC 4034, RFC 4509, RFC 6605.
 DS_DIGESTS = {1: "sha1", 2: "sha256", 4: "sha384"}
+DS_DIGEST_OCTETS = {1: 20, 2: 32, 4: 48}
 
 
 def _hasher(name: str) -> Callable[[bytes], Any]:
@@ -2795,13 +2796,13 @@ class Config:
     def __init__(
         self,
         values: dict[str, Any],
-        given: frozenset[str] = frozenset(),
+        given: dict[str, str] | None = None,
         files: tuple[str, ...] = (),
         not_at_work: tuple[str, ...] = (),
     ) -> None:
-        """Take the values by attribute name; `given` are the options that were given, by option name."""
+        """Take the values by attribute name; `given` are the options that were given, with the place of each."""
         self.__dict__.update(values)
-        self.given = given
+        self.given = given or {}
         self.files = files  # read, in order
         self.not_at_work = not_at_work  # given, accepted, but not built yet
 
@@ -4259,7 +4260,7 @@ def value_trust_anchor(text: str) -> TrustAnchor:
     """
     name, *fields = value_fields(text)
     rrclass = _CLASSES[fields.pop(0).upper()] if fields and fields[0].upper() in _CLASSES else 1
-    if not value_text(name):
+    if not value_text(name) or " " in value_text(name):
         raise ConfigError("bad trust anchor", _ANCHOR_SYNTAX)
     owner = value_host_name(name).lower()
     if not fields:
@@ -4679,7 +4680,7 @@ def dhcp_option_help(family: int) -> str:
 # all are collected, each with its place and what would be right.  Files are
 # reached through a ConfigSource only.
 #
-# Uses 10 11 12 20 21 30 31 32
+# Uses 10 11 12 15 20 21 27 30 31 32
 # ==============================================================================
 
 CONFIG_FILE = "/etc/dnsmasq.conf"
@@ -4931,7 +4932,7 @@ class _Loader:
     def __init__(self, source: ConfigSource) -> None:
         self.source = source
         self.values: dict[str, Any] = {}
-        self.given: set[str] = set()
+        self.given: dict[str, str] = {}  # options and where they stand
         self.files: list[str] = []
         self.problems: list[ConfigProblem] = []
         self.exit_code = 0
@@ -4959,7 +4960,7 @@ class _Loader:
         except ConfigError as error:
             self.problem(place, row.name, error.problem, error.remedy)
             return None
-        self.given.add(row.name)
+        self.given[row.name] = place
         if keep:
             self._merge(row, value, place)
         return value
@@ -5074,7 +5075,7 @@ class _Loader:
         values["bulk_local"], values["bulk_null"] = self.lists.local, self.lists.null
         waiting = [row.name for row in OPTION_ROWS if row.name in self.given and row.status == "later"]
         waiting += [name for name, used in _PARTS_LATER.items() if used(values)]
-        return Config(values, frozenset(self.given), tuple(self.files), tuple(waiting))
+        return Config(values, self.given, tuple(self.files), tuple(waiting))
 
 
 _DEFAULTS = {row.target: row.default for row in OPTION_ROWS}
@@ -5218,17 +5219,22 @@ def config_check(config: Config, source: ConfigSource) -> tuple[ConfigProblem, .
     out = []
     for check in _CHECKS:
         for option, problem, remedy in check(config):
-            out.append(ConfigProblem("configuration", option, problem, remedy))
+            out.append(ConfigProblem(_line_place(config, option), option, problem, remedy))
     for option, name, known in (
         ("user", config.user, source.user_exists),
         ("group", config.group, source.group_exists),
         ("dhcp-scriptuser", config.dhcp_scriptuser, source.user_exists),
     ):
         if name and option in config.given and not known(name):
-            out.append(
-                ConfigProblem("configuration", option, f"unknown user or group: {name}", "create it, or name another")
-            )
+            place = _line_place(config, option)
+            out.append(ConfigProblem(place, option, f"unknown user or group: {name}", "create it, or name another"))
     return tuple(out)
+
+
+def _line_place(config: Config, option: str) -> str:
+    """Tell in which line of a file an option stands; what contradicts may stand anywhere else."""
+    place = config.given.get(option, "")
+    return place if place.startswith("line ") else "configuration"
 
 
 def _check_listening(config: Config) -> Iterator[tuple[str, str, str]]:
@@ -5262,13 +5268,12 @@ def _check_dnssec(config: Config) -> Iterator[tuple[str, str, str]]:
             "cannot reduce cache size from default when DNSSEC enabled",
             f"cache-size={CACHE_SIZE} or more",
         )
-    anchors = config.trust_anchor
-    if not any(anchor.name == DNS_ROOT and anchor.digest for anchor in anchors):
-        yield (
-            "dnssec",
-            "no root trust anchor provided for DNSSEC",
-            "add the trust-anchor lines of dnsmasq.conf, or conf-file= the trust-anchors.conf of your system",
-        )
+    remedy = "add the trust-anchor lines of dnsmasq.conf, or conf-file= the trust-anchors.conf of your system"
+    anchors = [anchor for anchor in config.trust_anchor if anchor.name == DNS_ROOT and anchor.rrclass == CLASS_IN]
+    if not any(anchor.digest for anchor in anchors):
+        yield "dnssec", "no root trust anchor provided for DNSSEC", remedy
+    elif not any(anchor.algorithm in SIGNATURE_ALGORITHMS and anchor.digest_type in DS_DIGESTS for anchor in anchors):
+        yield "trust-anchor", "no root trust anchor has an algorithm and a digest type that are known here", remedy
 
 
 def _check_dhcp(config: Config) -> Iterator[tuple[str, str, str]]:
@@ -7621,18 +7626,18 @@ class _Proof:
             return EDE_NOT_YET_VALID
         return EDE_EXPIRED if (signature.ends - self.view.clock) & 0x80000000 else -1
 
-    def _candidates(self, keys: tuple[bytes, ...], signature: _Signature) -> list[bytes]:
-        """Choose the keys that may have made a signature; tags are worked out once, not for each signature."""
+    def _candidates(self, keys: tuple[bytes, ...], tag: int, algorithm: int) -> list[bytes]:
+        """Choose the keys that a signature or DS may mean; tags are worked out once, not for each of these."""
         tagged = self._tagged.get(keys)
         if tagged is None:
             tagged = self._tagged[keys] = {}
             for key in keys:
                 tagged.setdefault((dnskey_tag(key), key[3]), []).append(key)
-        return tagged.get((signature.tag, signature.algorithm), [])
+        return tagged.get((tag, algorithm), [])
 
     def _try_keys(self, found: _RrSet, signature: _Signature, keys: tuple[bytes, ...], failures: int) -> int:
         """Try every key that may have made a signature; -1 when one has, else how many failed so far."""
-        candidates = self._candidates(keys, signature)
+        candidates = self._candidates(keys, signature.tag, signature.algorithm)
         if not candidates:
             return failures
         owner, encloser = found.name, None
@@ -7728,7 +7733,7 @@ class _Proof:
         found = self.denied(name, rrtype)
         if found is not None and not found.secure:  # by opt-out: it may exist or not
             return DNSSEC_INSECURE
-        if found is not None and (not found.name_exists or self.message.flags & 15 == NOERROR):
+        if found is not None and found.name_exists == (self.message.flags & 15 == NOERROR):
             return DNSSEC_SECURE
         status = self._unsigned(_parent(name) if rrtype == TYPE_DS else name)
         if self._ranges_ede >= 0:
@@ -7832,9 +7837,20 @@ class _Proof:
             notes = (f"{shown}, check domain configuration and upstream DNS server DNSSEC support",)
         if kind == FACT_BOGUS:
             self.ttl = DNSSEC_BOGUS_SECONDS
+            notes = self._warning()
         out = DnssecFact(kind, self.view.now + max(self.ttl, 1), records, self.ede if kind == FACT_BOGUS else -1)
         out.notes = notes
         return out
+
+    def _warning(self) -> tuple[str, ...]:
+        """Warn of what makes every name fail: keys of the root, or of the zones right below it."""
+        if dns_name_labels(self.name) > 1 or self.ede == EDE_OTHER:
+            return ()
+        what = f"{rr_type_name(self.rrtype)} of {dns_name_log(self.name)}: {EDE_TEXTS[self.ede]}"
+        return (
+            f"DNSSEC cannot prove the {what}; check the trust-anchor lines, the clock, and whether the upstream "
+            "servers pass signatures on",
+        )
 
     def _judge_delegation(self) -> tuple[int, tuple[bytes, ...]]:
         if self.message.flags & 15 not in (NOERROR, NXDOMAIN):
@@ -7875,10 +7891,10 @@ class _Proof:
             self.ede = EDE_NO_DNSKEY
             return FACT_BOGUS, ()
         entries, self.ede = [], EDE_NO_DNSKEY
-        keys = [rr.rdata for rr in found.records if len(rr.rdata) > 4 and rr.rdata[2] == 3]
+        keys = tuple(rr.rdata for rr in found.records if len(rr.rdata) > 4 and rr.rdata[2] == 3)
         for ds in _usable(delegation.records):
-            for key in keys:
-                if key[3] != ds[2] or dnskey_tag(key) != int.from_bytes(ds[:2], "big") or key in entries:
+            for key in self._candidates(keys, int.from_bytes(ds[:2], "big"), ds[2]):
+                if key in entries:
                     continue
                 self.work.spend()
                 if ds_digest(self.name, key, ds[3]) == ds[4:]:
@@ -7891,7 +7907,9 @@ class _Proof:
             return FACT_BOGUS, ()
         return self._self_signed(found, entries, keys)
 
-    def _self_signed(self, found: _RrSet, entries: list[bytes], keys: list[bytes]) -> tuple[int, tuple[bytes, ...]]:
+    def _self_signed(
+        self, found: _RrSet, entries: list[bytes], keys: tuple[bytes, ...]
+    ) -> tuple[int, tuple[bytes, ...]]:
         reason, failures = -1, 0
         for rr in found.signatures:
             signature = _Signature(rr.rdata) if rdata_names(rr.rdata, TYPE_RRSIG) else None
@@ -16388,7 +16406,8 @@ class SignatureClock:
     file, of the file of dnssec-timestamp.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, log: Log) -> None:
+        self._log = log
         self._path = config.dnssec_timestamp
         self.until_signal = bool(config.dnssec_no_timecheck)
         files = [config.dhcp_leasefile] if config.dhcp_range and not config.leasefile_ro else []
@@ -16404,9 +16423,9 @@ class SignatureClock:
                     os.utime(self._path, (DNSSEC_STAMP, DNSSEC_STAMP))
                 self._passed = max(self._passed, _written(self._path))
             except OSError as error:
-                raise StartError(
-                    EXIT_CONFIG, f"cannot create timestamp file {self._path}: {error_text(error)}"
-                ) from None
+                remedy = "make it, and give it to the user that the server runs as"
+                text = f"cannot create timestamp file {self._path}: {error_text(error)}; {remedy}"
+                raise StartError(EXIT_CONFIG, text) from None
         self.poll()
 
     def poll(self) -> bool:
@@ -16422,8 +16441,8 @@ class SignatureClock:
         if self._path and self.trusted:
             try:
                 os.utime(self._path)
-            except OSError:  # it was there at the start: an old stamp does no harm
-                pass
+            except OSError as error:  # an old stamp does no harm
+                self._log.warning(f"cannot set the time of {self._path}: {error_text(error)}")
 
     def texts(self) -> list[str]:
         """Give the lines for the log at start."""
@@ -16556,6 +16575,7 @@ class StateBuilder:
 _NEED_RESTART = (
     "user", "group", "pid_file", "port", "no_daemon", "keep_in_foreground", "dumpfile", "dhcp_leasefile",
     "leasefile_ro", "dhcp_script", "dhcp_scriptuser", "script_arp", "dhcp_alternate_port", "no_ping",
+    "dnssec_no_timecheck", "dnssec_timestamp",
 )  # fmt: skip
 
 
@@ -16820,7 +16840,7 @@ class Daemon:
     def _signature_clock(self, config: Config) -> None:
         """Begin to watch the clock, when signatures are checked."""
         if config.dnssec and self._clock is None:
-            self._clock = SignatureClock(config)
+            self._clock = SignatureClock(config, self._log)
             self._clock.start()
             self._trust.check_times = self._clock.trusted and not self._clock.until_signal
 
@@ -16902,6 +16922,12 @@ class Daemon:
             shown = dns_name_format(anchor.name) if anchor.name != DNS_ROOT else "<root>"
             if anchor.digest:
                 lines.append(f"configured with trust anchor for {shown} keytag {anchor.key_tag}")
+                length = DS_DIGEST_OCTETS.get(anchor.digest_type, len(anchor.digest))
+                if len(anchor.digest) != length:
+                    self._log.warning(
+                        f"trust anchor for {shown} keytag {anchor.key_tag} has a digest of {len(anchor.digest)} octets, "
+                        f"not {length}: no key will fit it"
+                    )
             else:
                 lines.append(f"configured with negative trust anchor for {shown}")
         for line in lines:
@@ -17169,6 +17195,8 @@ class Daemon:
         self._directories.follow((*config.hostsdir, *config.dhcp_hostsdir, *config.dhcp_optsdir))
         self._cache.flush()
         self._trust.flush()
+        if config.dnssec and (config.dnssec, config.trust_anchor) != (old.dnssec, old.trust_anchor):
+            self._announce_dnssec(config)
         if old.port:
             self._listen(config, fatal=False)
         self._tftp_use(config)
