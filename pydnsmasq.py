@@ -7686,7 +7686,9 @@ class _Proof:
         if self._ranges is None:
             out = []
             for found in self._authority.values():
-                if found.rrtype not in (TYPE_NSEC, TYPE_NSEC3) or not found.signatures or len(found.records) != 1:
+                if found.rrtype not in (TYPE_NSEC, TYPE_NSEC3) or not found.signatures:
+                    continue
+                if len({rr.rdata for rr in found.records}) > 1:  # the same record twice is one (RFC 2181 s.5)
                     continue
                 status = self.check(found)
                 if status != DNSSEC_SECURE or found.encloser is not None:
@@ -7780,7 +7782,7 @@ class _Proof:
         end = self._chain_end(sets)
         if end is not None:
             statuses.add(self._negative(end, self.rrtype))
-        elif self.message.flags & 15 == NXDOMAIN:  # beside data that is there
+        elif self.message.flags & 15 == NXDOMAIN and statuses == {DNSSEC_SECURE}:  # beside data that is there
             self.ede = EDE_BOGUS
             return DNSSEC_BOGUS
         if DNSSEC_BOGUS in statuses:
@@ -8025,7 +8027,7 @@ def dnssec_step(
     try:
         return proof.judge() if fact else proof.verdict(proof.answer())
     except NeedRecords as need:
-        return need
+        return need.with_traceback(None)  # its frames would hold it, and the whole proof with it
     except _Pause:
         return None
     except _Abandoned as reason:

@@ -11,7 +11,7 @@ def test_config_has_an_attribute_for_each_value() -> None:
     config = p.Config({"no_resolv": True, "server": ()}, frozenset(("no-resolv",)), ("/etc/dnsmasq.conf",), ("ipset",))
     assert config.no_resolv is True
     assert config.server == ()
-    assert config.given == {"no-resolv"}
+    assert set(config.given) == {"no-resolv"}
     assert config.files == ("/etc/dnsmasq.conf",)
     assert config.not_at_work == ("ipset",)
     with pytest.raises(AttributeError):
