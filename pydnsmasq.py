@@ -7403,9 +7403,12 @@ class DnssecView:
 
 
 class DnssecVerdict:
-    """What became of an answer: status, extended error, and the ranges that were proved on the way, with their SOA."""
+    """What became of an answer: status, extended error, and the ranges that were proved on the way, with their SOA.
 
-    __slots__ = ("status", "ede", "ranges", "soa", "notes", "rewritten")
+    `end` is the name of which the data is missing, as far as the proof goes; None when it is there.
+    """
+
+    __slots__ = ("status", "ede", "ranges", "soa", "notes", "rewritten", "end")
 
     def __init__(self, status: str, ede: int = -1) -> None:
         self.status = status
@@ -7414,6 +7417,7 @@ class DnssecVerdict:
         self.soa: tuple[bytes, bytes, tuple[bytes, ...], int] | None = None  # zone, data, signatures, TTL
         self.notes: tuple[str, ...] = ()  # warnings for the log
         self.rewritten = False  # TTLs were lowered
+        self.end: bytes | None = None
 
 
 class _Signature:
@@ -7520,6 +7524,7 @@ class _Proof:
         self.ede = EDE_BOGUS  # why the last thing failed
         self.ttl = DNSSEC_FACT_TTL_MAX
         self.rewritten = False
+        self.end: bytes | None = None
         self._ranges: list[DnssecRange] | None = None
         self._ranges_ede = -1  # why some of them do not count
         self._authority = _sets(message.authority)
@@ -7779,7 +7784,7 @@ class _Proof:
             if status == DNSSEC_BOGUS:
                 return status
             statuses.add(status)
-        end = self._chain_end(sets)
+        end = self.end = self._chain_end(sets)
         if end is not None:
             statuses.add(self._negative(end, self.rrtype))
         elif self.message.flags & 15 == NXDOMAIN and statuses == {DNSSEC_SECURE}:  # beside data that is there
@@ -7849,10 +7854,8 @@ class _Proof:
         if dns_name_labels(self.name) > 1 or self.ede == EDE_OTHER:
             return ()
         what = f"{rr_type_name(self.rrtype)} of {dns_name_log(self.name)}: {EDE_TEXTS[self.ede]}"
-        return (
-            f"DNSSEC cannot prove the {what}; check the trust-anchor lines, the clock, and whether the upstream "
-            "servers pass signatures on",
-        )
+        advice = "check the trust-anchor lines, the clock, and whether the upstream servers pass signatures on"
+        return (f"DNSSEC cannot prove the {what}; {advice}",)
 
     def _judge_delegation(self) -> tuple[int, tuple[bytes, ...]]:
         if self.message.flags & 15 not in (NOERROR, NXDOMAIN):
@@ -7934,7 +7937,7 @@ class _Proof:
         if status == DNSSEC_BOGUS and self.ede == EDE_OTHER:
             status = DNSSEC_ABANDONED
         out = DnssecVerdict(status, -1 if status in (DNSSEC_SECURE, DNSSEC_INSECURE) else self.ede)
-        out.rewritten = self.rewritten
+        out.rewritten, out.end = self.rewritten, self.end
         if status == DNSSEC_SECURE and self._ranges:
             self._add_ranges(out, self._ranges)
         return out
@@ -9345,6 +9348,8 @@ def _follow_verdict(reply: DnsReply, verdict: DnssecVerdict) -> None:
     for note in verdict.notes:
         state.log.complain(("dnssec", note), note)
     if verdict.status in (DNSSEC_SECURE, DNSSEC_INSECURE):
+        if query.rrtype in (TYPE_RRSIG, TYPE_SIG):  # nothing of it was proved
+            reply.cacheable = False
         if state.log.queries:
             reply.texts.append(f"validation result is {verdict.status}")
         if verdict.soa is not None and reply.cacheable and verdict.ranges:
@@ -9551,6 +9556,8 @@ def _negative_reply(reply: DnsReply, entries: list[CacheEntry], end: bytes, nxdo
         None,
     )
     if config.no_negcache or (soa is None and not config.neg_ttl):
+        return
+    if reply.verdict is not None and reply.verdict.end != end:  # only what was proved
         return
     ttl = config.neg_ttl if soa is None else min(soa.ttl, int.from_bytes(soa.rdata[-4:], "big"))
     entry = CacheEntry(
@@ -16926,10 +16933,8 @@ class Daemon:
                 lines.append(f"configured with trust anchor for {shown} keytag {anchor.key_tag}")
                 length = DS_DIGEST_OCTETS.get(anchor.digest_type, len(anchor.digest))
                 if len(anchor.digest) != length:
-                    self._log.warning(
-                        f"trust anchor for {shown} keytag {anchor.key_tag} has a digest of {len(anchor.digest)} octets, "
-                        f"not {length}: no key will fit it"
-                    )
+                    wrong = f"has a digest of {len(anchor.digest)} octets, not {length}: no key will fit it"
+                    self._log.warning(f"trust anchor for {shown} keytag {anchor.key_tag} {wrong}")
             else:
                 lines.append(f"configured with negative trust anchor for {shown}")
         for line in lines:
