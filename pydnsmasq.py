@@ -7016,6 +7016,14 @@ class DnssecStore:
         self._outcomes: tuple[dict[bytes, None], dict[bytes, None]] = ({}, {})  # failed, good
         self._zones: dict[bytes, _ZoneRanges] = {}
         self._count = 0  # of ranges
+        self._told: set[bytes] = set()
+
+    def first_of(self, domain: bytes) -> bool:
+        """Tell whether this is the first time since the last flush that the log hears of `domain`."""
+        with self._lock:
+            first = domain not in self._told and len(self._told) < DNSSEC_FACTS_MAX
+            self._told |= {domain} if first else set()
+        return first
 
     def fact(self, name: bytes, rrtype: int, now: int) -> DnssecFact | None:
         """Find what is known of the DS or DNSKEY records of `name` (lower case)."""
@@ -7103,6 +7111,7 @@ class DnssecStore:
         with self._lock:
             self._facts.clear()
             self._zones.clear()
+            self._told.clear()
             self._count = 0
 
 
@@ -7395,11 +7404,12 @@ class DnssecView:
         self.now = now
         self.clock = clock
 
-    def overlaid(self, name: bytes) -> bool:
-        """Tell whether `name` has servers of its own here, whose zones the public tree need not know."""
+    def overlay(self, name: bytes) -> bytes | None:
+        """Give the domain at or above `name` that has servers of its own here: the public tree need not know it."""
         if self.config.bogus_priv and (reverse := dns_reverse_address(name)) is not None:
-            return address_private(reverse[0], True)
-        return self.rules.match(name, TYPE_ANY).group is not self.rules.default
+            return b"\4arpa\0" if address_private(reverse[0], True) else None
+        match = self.rules.match(name, TYPE_ANY)
+        return match.domain if match.group is not self.rules.default else None
 
 
 class DnssecVerdict:
@@ -7524,6 +7534,7 @@ class _Proof:
         self.ede = EDE_BOGUS  # why the last thing failed
         self.ttl = DNSSEC_FACT_TTL_MAX
         self.rewritten = False
+        self.notes: tuple[str, ...] = ()
         self.end: bytes | None = None
         self._ranges: list[DnssecRange] | None = None
         self._ranges_ede = -1  # why some of them do not count
@@ -7554,7 +7565,7 @@ class _Proof:
         if delegation.kind == FACT_SECURE:
             return self._fact(zone, TYPE_DNSKEY) if _usable(delegation.records) else DnssecFact(FACT_INSECURE, 0)
         if delegation.kind in (FACT_NO_CUT, FACT_NOTHING):
-            kind = FACT_INSECURE if self.view.overlaid(zone) else FACT_BOGUS
+            kind = FACT_INSECURE if self.view.overlay(zone) is not None else FACT_BOGUS
             return DnssecFact(kind, 0, ede=EDE_NO_DNSKEY)
         return delegation
 
@@ -7577,7 +7588,11 @@ class _Proof:
                 return DNSSEC_BOGUS
             if fact.kind == FACT_NOTHING:
                 break
-        if view.overlaid(name):
+        domain = view.overlay(name)
+        if domain is not None:
+            if view.store.first_of(domain):
+                shown = dns_name_log(domain)
+                self.notes = (f"answers for {shown} are not validated: it has servers of its own, but no DS record",)
             return DNSSEC_INSECURE
         self.ede = EDE_NO_RRSIG
         return DNSSEC_BOGUS
@@ -7838,7 +7853,7 @@ class _Proof:
         """Judge the reply to a DS or DNSKEY question."""
         kind, records = self._judge_keys() if self.rrtype == TYPE_DNSKEY else self._judge_delegation()
         notes: tuple[str, ...] = ()
-        if kind == FACT_BOGUS and self.view.overlaid(self.name):
+        if kind == FACT_BOGUS and self.view.overlay(self.name) is not None:
             kind, records, self.ttl = FACT_INSECURE, (), min(self.ttl, DNSSEC_BOGUS_SECONDS)
             shown = f"Insecure {rr_type_name(self.rrtype)} reply received for {dns_name_log(self.name)}"
             notes = (f"{shown}, check domain configuration and upstream DNS server DNSSEC support",)
@@ -7937,7 +7952,7 @@ class _Proof:
         if status == DNSSEC_BOGUS and self.ede == EDE_OTHER:
             status = DNSSEC_ABANDONED
         out = DnssecVerdict(status, -1 if status in (DNSSEC_SECURE, DNSSEC_INSECURE) else self.ede)
-        out.rewritten, out.end = self.rewritten, self.end
+        out.rewritten, out.end, out.notes = self.rewritten, self.end, self.notes
         if status == DNSSEC_SECURE and self._ranges:
             self._add_ranges(out, self._ranges)
         return out
