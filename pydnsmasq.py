@@ -293,10 +293,13 @@ RSA_EXPONENT_MAX = 8  # octets; keys in use have up to 5 (2**32 + 1), longer one
 DNSSEC_CPU_MAX = 0.4  # seconds of CPU for the proof of one answer; stops keys and signatures made to cost much
 DNSSEC_TURN = 0.01  # seconds of CPU for one turn of a proof: then the others have theirs
 DNSSEC_FACTS_MAX = 4096  # DS and DNSKEY sets that are remembered
+DNSSEC_FACTS_OCTETS = 1 << 22  # in all of them together: a set may have 64 KB
 DNSSEC_FACT_TTL_MAX = 86_400  # seconds
 DNSSEC_BOGUS_SECONDS = 10  # that a failed proof of a zone's keys counts: it is not tried for each query
 DNSSEC_SIGNATURES_MAX = 4096  # good signatures that are remembered, and as many failed ones
 DNSSEC_RANGES_MAX = 4096  # NSEC and NSEC3 records that are kept to answer from
+DNSSEC_RANGE_OCTETS = 2048  # of such a record with its signature; longer ones are not kept
+DNSSEC_DENIAL_OCTETS = 4096  # of what proves an absence and is kept with it; DO clients are sent on beyond that
 DNSSEC_DENIAL_HASHES = 300  # runs of SHA-1 for an answer made from NSEC3 records; beyond that the question is sent
 DNSSEC_PATIENCE = 20.0  # seconds for the whole proof of an answer
 DNSSEC_STAMP = 1_420_070_400  # seconds; what dnssec-timestamp's file is born with (2015)
@@ -1169,20 +1172,29 @@ def rdata_strings_read(rdata: bytes) -> list[bytes]:
     return out
 
 
-def rdata_types(bitmap: bytes) -> frozenset[int]:
-    """Read a type bitmap (RFC 4034 s.4.1.2); WireError when it is malformed."""
-    out, pos, last = [], 0, -1
-    while pos < len(bitmap):
-        window, length = bitmap[pos], bitmap[pos + 1] if pos + 1 < len(bitmap) else 0
-        octets = bitmap[pos + 2 : pos + 2 + length]
-        if window <= last or not 0 < length <= 32 or len(octets) < length:
-            raise WireError("type bitmap is malformed")
-        for at, octet in enumerate(octets):
-            for bit in range(8):
-                if octet & 0x80 >> bit:
-                    out.append(window << 8 | at << 3 | bit)
-        last, pos = window, pos + 2 + length
-    return frozenset(out)
+class RdataTypes:
+    """The types that a bitmap names (RFC 4034 s.4.1.2), read where they lie: there may be 65,536 of them."""
+
+    __slots__ = ("_windows",)
+
+    def __init__(self, bitmap: bytes) -> None:
+        """Split the bitmap into its windows; WireError when it is malformed."""
+        self._windows: dict[int, bytes] = {}
+        pos, last = 0, -1
+        while pos < len(bitmap):
+            window, length = bitmap[pos], bitmap[pos + 1] if pos + 1 < len(bitmap) else 0
+            octets = bitmap[pos + 2 : pos + 2 + length]
+            if window <= last or not 0 < length <= 32 or len(octets) < length:
+                raise WireError("type bitmap is malformed")
+            self._windows[window] = octets
+            last, pos = window, pos + 2 + length
+
+    def __contains__(self, rrtype: int) -> bool:
+        octets, at = self._windows.get(rrtype >> 8, b""), rrtype >> 3 & 31
+        return at < len(octets) and bool(octets[at] & 0x80 >> (rrtype & 7))
+
+    def __bool__(self) -> bool:
+        return any(map(any, self._windows.values()))
 
 
 def rdata_soa(mname: bytes, rname: bytes, serial: int, refresh: int, retry: int, expire: int, minimum: int) -> bytes:
@@ -1904,7 +1916,7 @@ def ds_digest(owner: bytes, rdata: bytes, digest_type: int) -> bytes | None:
 def nsec3_hash(name: bytes, salt: bytes, iterations: int) -> bytes:
     """Hash a canonical wire name for NSEC3: SHA-1, 20 octets (RFC 5155 s.5).
 
-    `iterations` are the runs after the first; the caller bounds them, as each takes about a microsecond.
+    `iterations` are the runs after the first; the caller bounds them, as each takes up to a microsecond.
     """
     sha1 = _hasher("sha1")
     digest: bytes = sha1(name + salt).digest()
@@ -1933,7 +1945,7 @@ class _Rsa:
         middle = start + int.from_bytes(field[:1] if start == 1 else field[1:3], "big")
         exponent, modulus = int.from_bytes(field[start:middle], "big"), int.from_bytes(field[middle:], "big")
         bits = modulus.bit_length()
-        if not self._bits_min <= bits <= RSA_MODULUS_MAX or len(field) - middle > RSA_MODULUS_MAX // 8:
+        if bits < self._bits_min or len(field) - middle > RSA_MODULUS_MAX // 8:
             raise WireError("RSA modulus is too short or too long")
         if exponent < 3 or middle - start > RSA_EXPONENT_MAX or not exponent & modulus & 1:
             raise WireError("RSA exponent is too small or too long, or a number is even")
@@ -2101,8 +2113,8 @@ class _Ecdsa(_Curve):
         inverse = pow(s, -1, n)
         number = int.from_bytes(_hasher(self._hash)(data).digest(), "big")
         x, _, z = self._sum(number * inverse % n, key, r * inverse % n)
-        zz = z * z % p  # X/ZZ, modulo n, is to be r: without division
-        return z != 0 and ((x - r * zz) % p == 0 or (r + n < p and (x - (r + n) * zz) % p == 0))
+        zz = z * z % p  # X/ZZ is to be r modulo n, without division; infinity is (1, 1, 0) and never right
+        return (x - r * zz) % p == 0 or (r + n < p and (x - (r + n) * zz) % p == 0)
 
 
 class _Eddsa(_Curve):
@@ -2164,7 +2176,7 @@ class _Eddsa(_Curve):
         x = pow(xx, (p + 3) // 8 if p % 8 == 5 else (p + 1) // 4, p)
         if x * x % p != xx:
             x = x * self._root % p
-        if x * x % p != xx or (sign and not x):
+        if x * x % p != xx:
             raise WireError("no point on the curve")
         if x & 1 != sign:
             x = p - x
@@ -2173,9 +2185,7 @@ class _Eddsa(_Curve):
     def read_key(self, field: bytes) -> tuple[bytes, _Comb]:
         """Read a point; WireError when it is not on the curve, or of an order so small that it fits any data."""
         x, y, z, t = point = self._decode(field)
-        for _ in range(3):  # eight times, the cofactor; of Ed448 it is four
-            point = self._double(point)
-        if not point[0]:
+        if not self._double(self._double(point))[0]:  # x is 0 for the orders 1 and 2, so now for 4 and 8 as well
             raise WireError("point of a small order")
         return field, self._comb((-x, y, z, -t), _KEY_TEETH)
 
@@ -5877,15 +5887,21 @@ CACHE_DATA, CACHE_NODATA, CACHE_NXDOMAIN = 0, 1, 2
 class CacheProof:
     """What DNSSEC says of an entry: whether it is proved, its RRSIG data, and what shows that there is no closer name.
 
-    `records` are (name, type, data) for the authority section of who asks with DO.
+    `records` are (name, type, data) for the authority section of who asks with
+    DO; `whole` is False when such a client would miss something.
     """
 
-    __slots__ = ("secure", "signatures", "records")
+    __slots__ = ("secure", "whole", "signatures", "records")
 
     def __init__(
-        self, secure: bool, signatures: tuple[bytes, ...] = (), records: tuple[tuple[bytes, int, bytes], ...] = ()
+        self,
+        secure: bool,
+        whole: bool,
+        signatures: tuple[bytes, ...] = (),
+        records: tuple[tuple[bytes, int, bytes], ...] = (),
     ) -> None:
         self.secure = secure
+        self.whole = whole
         self.signatures = signatures
         self.records = records
 
@@ -6932,7 +6948,7 @@ def leases_reference_time(wall: float, written: float) -> float:
 # ranges in which there are no names; and what such ranges deny.  RFC 4035 s.5.4,
 # RFC 5155 s.8, RFC 6840 s.4, RFC 8198.
 #
-# Uses 10 15 20 27
+# Uses 10 15 20 21 27
 # ==============================================================================
 
 # Kinds of facts: records that hold; a delegation without DS, or something below one; a name that is no zone of
@@ -6944,10 +6960,11 @@ class DnssecFact:
     """What is known of the DS or DNSKEY records of a name until `expires` (seconds of the monotonic clock).
 
     `records` is the data of a secure set, `ede` the extended error of a bogus one,
-    `notes` are warnings for the log.
+    `notes` are warnings for the log.  `generation` is the store's in which the
+    proof began (-1: any); with `own` False it was given up on another's account.
     """
 
-    __slots__ = ("kind", "records", "ede", "expires", "notes")
+    __slots__ = ("kind", "records", "ede", "expires", "notes", "generation", "own")
 
     def __init__(self, kind: int, expires: int, records: tuple[bytes, ...] = (), ede: int = -1) -> None:
         self.kind = kind
@@ -6955,6 +6972,8 @@ class DnssecFact:
         self.ede = ede
         self.expires = expires
         self.notes: tuple[str, ...] = ()
+        self.generation = -1
+        self.own = True
 
 
 class DnssecRange:
@@ -6969,7 +6988,7 @@ class DnssecRange:
         "expires",
     )  # fmt: skip
 
-    def __init__(self, zone: bytes, owner: bytes, start: Any, end: Any, types: frozenset[int]) -> None:
+    def __init__(self, zone: bytes, owner: bytes, start: Any, end: Any, types: RdataTypes) -> None:
         self.zone = zone
         self.owner = owner
         self.start = start
@@ -6983,6 +7002,10 @@ class DnssecRange:
         self.ttl = 0
         self.expires = 0
 
+    def size(self) -> int:
+        """Count the octets of it and its signatures."""
+        return len(self.rdata) + sum(map(len, self.signatures))
+
     def covers(self, place: Any) -> bool:
         """Tell whether `place` lies strictly inside; the last range of a zone goes over its end."""
         if self.start < self.end:
@@ -6991,26 +7014,31 @@ class DnssecRange:
 
 
 class _ZoneRanges:
-    """The ranges of one zone in order, and its SOA as (data, signatures, TTL, end)."""
+    """The ranges of one zone in order, and its SOA as (data, signature, TTL, end)."""
 
     __slots__ = ("starts", "ranges", "soa")
 
     def __init__(self) -> None:
         self.starts: list[Any] = []
         self.ranges: list[DnssecRange] = []
-        self.soa: tuple[bytes, tuple[bytes, ...], int, int] = (b"", (), 0, 0)
+        self.soa = (b"", b"", 0, 0)
 
 
 class DnssecStore:
     """Facts, outcomes of signatures, and ranges; each bounded, the oldest goes first.
 
     `check_times` is off while the clock cannot be trusted; `peaks` are the most
-    queries, operations and failed signatures that one answer has cost.
+    queries, operations and failed signatures that one answer has cost; `anchors`
+    are those of the present configuration (None: any): proofs that began with
+    others are not kept.
     """
 
     def __init__(self) -> None:
         self.check_times = True
         self.peaks = [0, 0, 0]
+        self.generation = 0
+        self.anchors: dict[bytes, tuple[bytes, ...]] | None = None
+        self._octets = 0  # of the records of all facts
         self._lock = threading.Lock()
         self._facts: dict[tuple[bytes, int], DnssecFact] = {}
         self._outcomes: tuple[dict[bytes, None], dict[bytes, None]] = ({}, {})  # failed, good
@@ -7031,12 +7059,20 @@ class DnssecStore:
         return found if found is not None and found.expires > now else None
 
     def learn(self, name: bytes, rrtype: int, fact: DnssecFact) -> None:
-        """Keep a fact."""
+        """Keep a fact, unless the proof began in an older generation."""
         with self._lock:
-            self._facts.pop((name, rrtype), None)
-            if len(self._facts) >= DNSSEC_FACTS_MAX:
-                del self._facts[next(iter(self._facts))]
+            if fact.generation not in (-1, self.generation):
+                return
+            self._drop((name, rrtype))
+            self._octets += sum(map(len, fact.records))
+            while self._facts and (len(self._facts) >= DNSSEC_FACTS_MAX or self._octets > DNSSEC_FACTS_OCTETS):
+                self._drop(next(iter(self._facts)))
             self._facts[name, rrtype] = fact
+
+    def _drop(self, key: tuple[bytes, int]) -> None:
+        old = self._facts.pop(key, None)
+        if old is not None:
+            self._octets -= sum(map(len, old.records))
 
     def facts(self) -> list[tuple[bytes, int, DnssecFact]]:
         """List the facts (for the dump)."""
@@ -7057,7 +7093,7 @@ class DnssecStore:
             outcomes[token] = None
 
     def add_ranges(
-        self, zone: bytes, soa: tuple[bytes, tuple[bytes, ...], int, int], ranges: Sequence[DnssecRange], now: int
+        self, zone: bytes, soa: tuple[bytes, bytes, int, int], ranges: Sequence[DnssecRange], now: int
     ) -> None:
         """Keep proved ranges of `zone`, and the SOA that answers made from them carry."""
         with self._lock:
@@ -7085,7 +7121,7 @@ class DnssecStore:
         """Tell quickly whether there are ranges at all."""
         return bool(self._zones)
 
-    def zone_soa(self, zone: bytes, now: int) -> tuple[bytes, tuple[bytes, ...], int, int] | None:
+    def zone_soa(self, zone: bytes, now: int) -> tuple[bytes, bytes, int, int] | None:
         """Give the SOA of a zone of which there are ranges."""
         known = self._zones.get(zone)
         return known.soa if known is not None and known.soa[3] > now else None
@@ -7107,8 +7143,10 @@ class DnssecStore:
         return found
 
     def flush(self) -> None:
-        """Forget facts and ranges; what came of signatures stays true, their times are looked at anew."""
+        """Forget facts and ranges: a new generation.  What came of signatures stays true, their times count anew."""
         with self._lock:
+            self.generation += 1
+            self._octets = 0
             self._facts.clear()
             self._zones.clear()
             self._told.clear()
@@ -7183,6 +7221,8 @@ def _denial_nsec(name: bytes, rrtype: int, ranges: Sequence[DnssecRange]) -> Dns
     for one in ranges:
         if one.start == wildcard:
             return _at_owner(one, rrtype, (cover, one))
+        if one.covers(wildcard) and one.end[: len(wildcard)] == wildcard:  # the wildcard is an empty non-terminal
+            return DnssecDenial(True, (cover, one))
         if one.covers(wildcard):
             return DnssecDenial(False, (cover, one) if one is not cover else (cover,))
     return None
@@ -7406,8 +7446,9 @@ class DnssecView:
 
     def overlay(self, name: bytes) -> bytes | None:
         """Give the domain at or above `name` that has servers of its own here: the public tree need not know it."""
-        if self.config.bogus_priv and (reverse := dns_reverse_address(name)) is not None:
-            return b"\4arpa\0" if address_private(reverse[0], True) else None
+        reverse = dns_reverse_address(name) if self.config.bogus_priv else None
+        if reverse is not None and address_private(reverse[0], True):
+            return b"\4arpa\0"
         match = self.rules.match(name, TYPE_ANY)
         return match.domain if match.group is not self.rules.default else None
 
@@ -7415,19 +7456,27 @@ class DnssecView:
 class DnssecVerdict:
     """What became of an answer: status, extended error, and the ranges that were proved on the way, with their SOA.
 
-    `end` is the name of which the data is missing, as far as the proof goes; None when it is there.
+    `end` is the name of which the data is missing, as far as the proof goes; None
+    when it is there.  `signatures` holds the RRSIG data that proves a set of the
+    answer by name and type, "" where RRSIG records prove nothing and for an alias
+    by DNAME; `denials` what proves absence, as (zone, name, type, data).
     """
 
-    __slots__ = ("status", "ede", "ranges", "soa", "notes", "rewritten", "end")
+    __slots__ = (
+        "status", "ede", "ranges", "soa", "notes", "rewritten", "end", "signatures", "denials", "generation",
+    )  # fmt: skip
 
     def __init__(self, status: str, ede: int = -1) -> None:
         self.status = status
         self.ede = ede
         self.ranges: list[DnssecRange] = []
-        self.soa: tuple[bytes, bytes, tuple[bytes, ...], int] | None = None  # zone, data, signatures, TTL
+        self.soa: tuple[bytes, bytes, bytes, int] | None = None  # zone, data, signature, TTL; proved
         self.notes: tuple[str, ...] = ()  # warnings for the log
-        self.rewritten = False  # TTLs were lowered
+        self.rewritten = False  # TTLs were lowered, or records left out
         self.end: bytes | None = None
+        self.signatures: dict[tuple[bytes, int], bytes] = {}
+        self.denials: list[tuple[bytes, bytes, int, bytes]] = []
+        self.generation = -1
 
 
 class _Signature:
@@ -7449,10 +7498,13 @@ class _RrSet:
     """Records of one name (lower case) and type, with the RRSIG records over them.
 
     `status` is set by the first check; then `encloser` is the parent of the
-    wildcard that it was made from (None: no wildcard), `signer` its zone.
+    wildcard that it was made from (None: no wildcard), `signer` its zone, `good`
+    the RRSIG data that proves it, `ede` why it is bogus.
     """
 
-    __slots__ = ("name", "rrtype", "records", "signatures", "datas", "status", "encloser", "signer")
+    __slots__ = (
+        "name", "rrtype", "records", "signatures", "datas", "body", "status", "encloser", "signer", "good", "ede",
+    )  # fmt: skip
 
     def __init__(self, name: bytes, rrtype: int) -> None:
         self.name = name
@@ -7460,9 +7512,12 @@ class _RrSet:
         self.records: list[DnsRecord] = []
         self.signatures: list[DnsRecord] = []
         self.datas: list[bytes] = []  # in the form and order in which they are signed
+        self.body = (b"", b"")  # what precedes each of them, and all of it together
         self.status = ""
         self.encloser: bytes | None = None
         self.signer = DNS_ROOT
+        self.good = b""
+        self.ede = -1
 
 
 def _sets(records: Iterable[DnsRecord]) -> dict[tuple[bytes, int], _RrSet]:
@@ -7501,7 +7556,9 @@ def _signed_octets(found: _RrSet, signature: _Signature, owner: bytes) -> bytes:
     head = owner + struct.pack("!HHI", found.rrtype, CLASS_IN, signature.ttl)
     if not found.datas:
         found.datas = sorted({_canonical(rr.rdata, rr.rrtype) for rr in found.records})
-    return signature.head + b"".join([head + len(data).to_bytes(2, "big") + data for data in found.datas])
+    if found.body[0] != head:  # most signatures are over the same
+        found.body = head, b"".join([head + len(data).to_bytes(2, "big") + data for data in found.datas])
+    return signature.head + found.body[1]
 
 
 def _labels_signed(name: bytes) -> int:
@@ -7515,9 +7572,10 @@ def _usable(delegation: tuple[bytes, ...]) -> list[bytes]:
     return [ds for ds in known if ds[3] != 1] or known
 
 
-class _Proof:
-    """One message under proof; its methods raise NeedRecords, _Pause and _Abandoned.
+class DnssecProof:
+    """The proof of a message that answers `name` (lower case) and `rrtype`, done in turns.
 
+    Methods raise NeedRecords, _Pause and _Abandoned; sets that were judged stay so.
     `fact`: the message answers a DS or DNSKEY question of ours.  The proof of DS
     records rests on the zones above them only: else two could wait for each other.
     """
@@ -7526,11 +7584,15 @@ class _Proof:
         self, message: DnsMessage, name: bytes, rrtype: int, view: DnssecView, work: DnssecWork, fact: bool
     ) -> None:
         self.message = message
+        self.fact = fact
         self._limit = name if fact else None
         self.name = name
         self.rrtype = rrtype
         self.view = view
         self.work = work
+        self.cost = 0  # operations for this very message
+        known = view.store.anchors in (None, view.anchors.zones)
+        self.generation = view.store.generation if known else -2
         self.ede = EDE_BOGUS  # why the last thing failed
         self.ttl = DNSSEC_FACT_TTL_MAX
         self.rewritten = False
@@ -7538,8 +7600,16 @@ class _Proof:
         self.end: bytes | None = None
         self._ranges: list[DnssecRange] | None = None
         self._ranges_ede = -1  # why some of them do not count
+        self._answers = _sets(message.answers)
         self._authority = _sets(message.authority)
-        self._tagged: dict[tuple[bytes, ...], dict[tuple[int, int], list[bytes]]] = {}
+        self._chain: set[tuple[bytes, int]] = set()  # the sets of the answer that lead from the question to its end
+        self._insecure: set[bytes] = set()  # names at and below insecure delegations
+        # By the identity of a tuple of keys (which must not go then): the keys by tag and algorithm.
+        self._tagged: dict[int, tuple[tuple[bytes, ...], dict[tuple[int, int], list[bytes]]]] = {}
+
+    def _spend(self) -> None:
+        self.cost += 1
+        self.work.spend()
 
     # -- zones --
 
@@ -7574,14 +7644,18 @@ class _Proof:
         view = self.view
         if name == self._limit:
             name = _parent(name)
+        if _parent(name) in self._insecure and name not in view.anchors.zones:
+            return DNSSEC_INSECURE
         above = view.anchors.above(name)
         if above is None or not view.config.dnssec_check_unsigned or not _usable(view.anchors.zones[above]):
             self.ttl = min(self.ttl, DNSSEC_BOGUS_SECONDS)
             return DNSSEC_INSECURE
         zones = list(itertools.takewhile(lambda suffix: suffix != above, dns_name_suffixes(name)))
-        for zone in reversed(zones):
+        for at in range(len(zones), 0, -1):
+            zone = zones[at - 1]
             fact = self._fact(zone, TYPE_DS)
             if fact.kind == FACT_INSECURE or (fact.kind == FACT_SECURE and not _usable(fact.records)):
+                self._insecure.update(zones[:at])
                 return DNSSEC_INSECURE
             if fact.kind == FACT_BOGUS:
                 self.ede = EDE_NO_RRSIG if fact.ede == EDE_NO_NSEC and zone == name else fact.ede
@@ -7606,6 +7680,9 @@ class _Proof:
                 found.status = self._check_signatures(found)
             else:
                 found.status = self._unsigned(_parent(found.name) if found.rrtype == TYPE_DS else found.name)
+            found.ede = self.ede
+        elif found.status == DNSSEC_BOGUS:
+            self.ede = found.ede
         return found.status
 
     def _check_signatures(self, found: _RrSet) -> str:
@@ -7633,6 +7710,7 @@ class _Proof:
             else:
                 failures = self._try_keys(found, signature, keys.records, failures)
                 if failures < 0:
+                    found.good = rr.rdata
                     return DNSSEC_SECURE
                 reason = reason if reason >= 0 else EDE_BOGUS if failures else EDE_NO_DNSKEY
         self.ede = reason if reason >= 0 else EDE_NO_RRSIG
@@ -7648,12 +7726,12 @@ class _Proof:
 
     def _candidates(self, keys: tuple[bytes, ...], tag: int, algorithm: int) -> list[bytes]:
         """Choose the keys that a signature or DS may mean; tags are worked out once, not for each of these."""
-        tagged = self._tagged.get(keys)
-        if tagged is None:
-            tagged = self._tagged[keys] = {}
+        known = self._tagged.get(id(keys))
+        if known is None:
+            known = self._tagged[id(keys)] = keys, {}
             for key in keys:
-                tagged.setdefault((dnskey_tag(key), key[3]), []).append(key)
-        return tagged.get((tag, algorithm), [])
+                known[1].setdefault((dnskey_tag(key), key[3]), []).append(key)
+        return known[1].get((tag, algorithm), [])
 
     def _try_keys(self, found: _RrSet, signature: _Signature, keys: tuple[bytes, ...], failures: int) -> int:
         """Try every key that may have made a signature; -1 when one has, else how many failed so far."""
@@ -7684,7 +7762,7 @@ class _Proof:
         token = octets_digest(lengths + key + signature.octets + octets)
         good = store.outcome(token)
         if good is None:
-            self.work.spend()
+            self._spend()
             good = signature_verify(signature.algorithm, key[4:], octets, signature.octets)
             store.note(token, good)
         return good
@@ -7746,7 +7824,7 @@ class _Proof:
         key = (name, *hashing)
         known = self.work.hashes.get(key)
         if known is None:
-            self.work.spend()
+            self._spend()
             known = self.work.hashes[key] = nsec3_hash(name, *hashing)
         return known
 
@@ -7755,7 +7833,7 @@ class _Proof:
         found = self.denied(name, rrtype)
         if found is not None and not found.secure:  # by opt-out: it may exist or not
             return DNSSEC_INSECURE
-        if found is not None and found.name_exists == (self.message.flags & 15 == NOERROR):
+        if found is not None and found.name_exists == (self.message.rcode == NOERROR):
             return DNSSEC_SECURE
         status = self._unsigned(_parent(name) if rrtype == TYPE_DS else name)
         if self._ranges_ede >= 0:
@@ -7790,51 +7868,63 @@ class _Proof:
         """Judge the whole message."""
         if self.rrtype in (TYPE_RRSIG, TYPE_SIG):
             return DNSSEC_INSECURE
-        sets = _sets(self.message.answers)
         statuses = set()
-        for found in sets.values():
-            status = self._check_answer(found, sets)
+        for found in self._answers.values():
+            status = self._check_answer(found)
             if status == DNSSEC_SECURE and found.encloser is not None:
                 status = self._wildcard(found)
             if status == DNSSEC_BOGUS:
                 return status
             statuses.add(status)
-        end = self.end = self._chain_end(sets)
+        end = self.end = self._chain_end()
         if end is not None:
             statuses.add(self._negative(end, self.rrtype))
-        elif self.message.flags & 15 == NXDOMAIN and statuses == {DNSSEC_SECURE}:  # beside data that is there
+        elif self.message.rcode == NXDOMAIN and statuses == {DNSSEC_SECURE}:  # beside data that is there
             self.ede = EDE_BOGUS
             return DNSSEC_BOGUS
         if DNSSEC_BOGUS in statuses:
             return DNSSEC_BOGUS
         if DNSSEC_INSECURE in statuses:
+            for found in self._authority.values() if self._ranges else ():
+                if found.rrtype == TYPE_SOA and found.signatures:  # it goes with the proof of an opt-out
+                    self.check(found)
             return DNSSEC_INSECURE
         return self._check_authority()
 
-    def _check_answer(self, found: _RrSet, sets: dict[tuple[bytes, int], _RrSet]) -> str:
+    def _check_answer(self, found: _RrSet) -> str:
         """Judge a set; a CNAME without signature may follow from a DNAME (RFC 6672 s.5.3.1)."""
-        if found.rrtype == TYPE_CNAME and not found.signatures and len(found.records) == 1:
+        if not found.status and found.rrtype == TYPE_CNAME and not found.signatures and len(found.records) == 1:
             for suffix in itertools.islice(dns_name_suffixes(found.name), 1, None):
-                above = sets.get((suffix, TYPE_DNAME))
-                if above is not None:
-                    made = found.name[: -len(suffix)] + above.records[0].rdata.lower()
-                    if made == found.records[0].rdata.lower():
-                        return self.check(above)
+                above = self._answers.get((suffix, TYPE_DNAME))
+                if above is None:
+                    continue
+                alias = found.records[0]
+                if found.name[: -len(suffix)] + above.records[0].rdata.lower() == alias.rdata.lower():
+                    found.status = self.check(above)
+                    if alias.ttl > above.records[0].ttl:
+                        alias.ttl, self.rewritten = above.records[0].ttl, True
+                    return found.status
         return self.check(found)
 
-    def _chain_end(self, sets: dict[tuple[bytes, int], _RrSet]) -> bytes | None:
+    def _chain_end(self) -> bytes | None:
         """Follow the aliases; give the name of which the data is missing, None when it is there."""
-        name, seen = self.name, set()
-        if self.rrtype == TYPE_ANY and any(owner == name for owner, _ in sets):
-            return None
-        while (name, self.rrtype) not in sets:
+        name, sets = self.name, self._answers
+        if self.rrtype == TYPE_ANY:
+            self._chain = {(owner, rrtype) for owner, rrtype in sets if owner == name}
+            if self._chain:
+                return None
+        seen = set()
+        while name not in seen:
+            seen.add(name)
+            self._chain |= {(suffix, TYPE_DNAME) for suffix in dns_name_suffixes(name)} & sets.keys()
+            if (name, self.rrtype) in sets:
+                self._chain.add((name, self.rrtype))
+                return None
             alias = sets.get((name, TYPE_CNAME))
             if alias is None:
                 return name
-            seen.add(name)
+            self._chain.add((name, TYPE_CNAME))
             name = alias.records[0].rdata.lower()
-            if name in seen:
-                return None
         return None
 
     def _check_authority(self) -> str:
@@ -7861,7 +7951,7 @@ class _Proof:
             self.ttl = DNSSEC_BOGUS_SECONDS
             notes = self._warning()
         out = DnssecFact(kind, self.view.now + max(self.ttl, 1), records, self.ede if kind == FACT_BOGUS else -1)
-        out.notes = notes
+        out.notes, out.generation = notes, self.generation
         return out
 
     def _warning(self) -> tuple[str, ...]:
@@ -7873,19 +7963,20 @@ class _Proof:
         return (f"DNSSEC cannot prove the {what}; {advice}",)
 
     def _judge_delegation(self) -> tuple[int, tuple[bytes, ...]]:
-        if self.message.flags & 15 not in (NOERROR, NXDOMAIN):
+        if self.message.rcode not in (NOERROR, NXDOMAIN):
             self.ede = EDE_INDETERMINATE
             return FACT_BOGUS, ()
-        sets = _sets(self.message.answers)
-        found = sets.get((self.name, TYPE_DS))
+        found = self._answers.get((self.name, TYPE_DS))
         if found is not None:
             status = self.check(found)
             if status == DNSSEC_SECURE and found.encloser is None:
                 return FACT_SECURE, tuple(rr.rdata for rr in found.records if len(rr.rdata) > 4)
             return (FACT_INSECURE if status == DNSSEC_INSECURE else FACT_BOGUS), ()
-        alias = sets.get((self.name, TYPE_CNAME))
+        alias = self._answers.get((self.name, TYPE_CNAME))
         if alias is not None:  # an alias is no zone
-            status = self._check_answer(alias, sets)
+            status = self._check_answer(alias)
+            if status == DNSSEC_SECURE and alias.encloser is not None:
+                status = self._wildcard(alias)
             return {DNSSEC_SECURE: FACT_NO_CUT, DNSSEC_INSECURE: FACT_INSECURE}.get(status, FACT_BOGUS), ()
         denial = self.denied(self.name, TYPE_DS)
         if denial is None:
@@ -7906,7 +7997,7 @@ class _Proof:
         delegation = self._delegation(self.name)
         if delegation.kind == FACT_INSECURE:
             return FACT_INSECURE, ()
-        found = _sets(self.message.answers).get((self.name, TYPE_DNSKEY))
+        found = self._answers.get((self.name, TYPE_DNSKEY))
         if delegation.kind != FACT_SECURE or found is None:
             self.ede = EDE_NO_DNSKEY
             return FACT_BOGUS, ()
@@ -7916,7 +8007,7 @@ class _Proof:
             for key in self._candidates(keys, int.from_bytes(ds[:2], "big"), ds[2]):
                 if key in entries:
                     continue
-                self.work.spend()
+                self._spend()
                 if ds_digest(self.name, key, ds[3]) == ds[4:]:
                     flags = int.from_bytes(key[:2], "big")
                     if flags & _KEY_ZONE and not flags & _KEY_REVOKED:
@@ -7925,10 +8016,10 @@ class _Proof:
                         self.ede = EDE_NO_ZONE_BIT
         if not entries:
             return FACT_BOGUS, ()
-        return self._self_signed(found, entries, keys)
+        return self._self_signed(found, tuple(entries), keys)
 
     def _self_signed(
-        self, found: _RrSet, entries: list[bytes], keys: tuple[bytes, ...]
+        self, found: _RrSet, entries: tuple[bytes, ...], keys: tuple[bytes, ...]
     ) -> tuple[int, tuple[bytes, ...]]:
         reason, failures = -1, 0
         for rr in found.signatures:
@@ -7939,7 +8030,7 @@ class _Proof:
             if late >= 0:
                 reason = late
                 continue
-            failures = self._try_keys(found, signature, tuple(entries), failures)
+            failures = self._try_keys(found, signature, entries, failures)
             if failures < 0:
                 good = [key for key in keys if key[0] & 1 and not key[1] & _KEY_REVOKED]
                 return FACT_SECURE, tuple(good)
@@ -7952,23 +8043,53 @@ class _Proof:
         if status == DNSSEC_BOGUS and self.ede == EDE_OTHER:
             status = DNSSEC_ABANDONED
         out = DnssecVerdict(status, -1 if status in (DNSSEC_SECURE, DNSSEC_INSECURE) else self.ede)
+        if status == DNSSEC_SECURE:
+            self._leave_out()
         out.rewritten, out.end, out.notes = self.rewritten, self.end, self.notes
-        if status == DNSSEC_SECURE and self._ranges:
-            self._add_ranges(out, self._ranges)
+        out.generation = self.generation
+        for key, found in self._answers.items():
+            if found.signatures or found.status == DNSSEC_SECURE:
+                out.signatures[key] = found.good
+        for found in self._authority.values():
+            self._add_denial(out, found)
+        if status == DNSSEC_SECURE and self._ranges and out.soa is not None:
+            self._add_ranges(out, self._ranges, out.soa[0], out.soa[3])
         return out
 
-    def _add_ranges(self, out: DnssecVerdict, ranges: list[DnssecRange]) -> None:
-        """Give out what answers can be made from later: ranges of one zone whose SOA is there too."""
-        for (zone, rrtype), found in self._authority.items():
-            if rrtype == TYPE_SOA and found.status == DNSSEC_SECURE and len(found.records[0].rdata) >= 22:
-                rdata = found.records[0].rdata
-                ttl = min(found.records[0].ttl, int.from_bytes(rdata[-4:], "big"))
-                out.soa = (zone, rdata, tuple(rr.rdata for rr in found.signatures), ttl)
-                kinds = [one for one in ranges if one.zone == zone and not one.opt_out]
-                out.ranges = [one for one in kinds if one.hashing == kinds[0].hashing]
-                for one in out.ranges:
-                    one.ttl = min(one.ttl, ttl)
-                    one.expires = self.view.now + one.ttl
+    def _leave_out(self) -> None:
+        """Take away what does not belong to the proved answer: AD speaks for all that is left (RFC 4035 s.3.2.3)."""
+        message = self.message
+        proved = {key for key, found in self._authority.items() if found.status == DNSSEC_SECURE}
+        for section, keys in (("answers", self._chain), ("authority", proved)):
+            records = getattr(message, section)
+            kept = [rr for rr in records if rr.rrclass == CLASS_IN and (rr.name.lower(), _covered(rr)) in keys]
+            if len(kept) < len(records):
+                setattr(message, section, kept)
+                self.rewritten = True
+
+    def _add_denial(self, out: DnssecVerdict, found: _RrSet) -> None:
+        """Give out what a set of the authority section proves of absence."""
+        first = found.records[0]
+        if not found.good:
+            return
+        if found.rrtype == TYPE_SOA and len(first.rdata) >= 22:
+            out.soa = (found.name, first.rdata, found.good, min(first.ttl, int.from_bytes(first.rdata[-4:], "big")))
+        elif found.rrtype in (TYPE_NSEC, TYPE_NSEC3):
+            out.denials.append((found.signer, first.name, found.rrtype, first.rdata))
+            out.denials.append((found.signer, first.name, TYPE_RRSIG, found.good))
+
+    def _add_ranges(self, out: DnssecVerdict, ranges: list[DnssecRange], zone: bytes, ttl: int) -> None:
+        """Give out what answers can be made from later: ranges of the zone whose SOA is there too."""
+        kinds = [one for one in ranges if one.zone == zone and not one.opt_out and one.size() <= DNSSEC_RANGE_OCTETS]
+        out.ranges = [one for one in kinds if one.hashing == kinds[0].hashing]
+        for one in out.ranges:
+            one.ttl = min(one.ttl, ttl)
+            one.expires = self.view.now + one.ttl
+
+
+def _covered(rr: DnsRecord) -> int:
+    """Give the type of the set that a record belongs to: of an RRSIG that which it covers."""
+    return rr.rrtype if rr.rrtype != TYPE_RRSIG else int.from_bytes(rr.rdata[:2], "big")
 
 
 def _parent(name: bytes) -> bytes:
@@ -7998,7 +8119,7 @@ def _range_read(found: _RrSet, iterations_max: int) -> DnssecRange | int | None:
         if found.rrtype == TYPE_NSEC:
             end = rdata_names(rdata, TYPE_NSEC)[0][1]
             start, stop = dns_name_order(found.name), dns_name_order(rdata[:end].lower())
-            out = DnssecRange(found.signer, found.name, start, stop, rdata_types(rdata[end:]))
+            out = DnssecRange(found.signer, found.name, start, stop, RdataTypes(rdata[end:]))
         else:
             made = _nsec3_read(found, rdata, iterations_max)
             if made is None or isinstance(made, int):
@@ -8007,7 +8128,7 @@ def _range_read(found: _RrSet, iterations_max: int) -> DnssecRange | int | None:
     except (WireError, IndexError, ValueError, OverflowError):
         return None
     out.rrtype, out.rdata = found.rrtype, rdata
-    out.signatures = tuple(rr.rdata for rr in found.signatures)
+    out.signatures = (found.good,)
     return out
 
 
@@ -8023,7 +8144,7 @@ def _nsec3_read(found: _RrSet, rdata: bytes, iterations_max: int) -> DnssecRange
     if iterations > iterations_max:
         return EDE_NSEC3_ITERATIONS
     start = int(label, 32).to_bytes(20, "big")  # base32hex has the digits of Python's base 32
-    out = DnssecRange(found.signer, found.name, start, rdata[salt_end + 1 : next_end], rdata_types(rdata[next_end:]))
+    out = DnssecRange(found.signer, found.name, start, rdata[salt_end + 1 : next_end], RdataTypes(rdata[next_end:]))
     out.hashing, out.opt_out = (rdata[5:salt_end], iterations), bool(flags & 1)
     return out
 
@@ -8031,40 +8152,46 @@ def _nsec3_read(found: _RrSet, rdata: bytes, iterations_max: int) -> DnssecRange
 # -- entries -----------------------------------------------------------------------
 
 
-def dnssec_step(
-    message: DnsMessage, name: bytes, rrtype: int, view: DnssecView, work: DnssecWork, fact: bool
-) -> DnssecVerdict | DnssecFact | NeedRecords | None:
-    """Do a turn of the proof of `message`, which answers `name` (lower case) and `rrtype`.
+def dnssec_step(proof: DnssecProof, view: DnssecView) -> DnssecVerdict | DnssecFact | NeedRecords | None:
+    """Do a turn of a proof, from the facts that there are now.
 
-    Gives a verdict, or with `fact` what was proved of the DS or DNSKEY records
+    Gives a verdict, or for a `fact` what was proved of the DS or DNSKEY records
     asked for; NeedRecords for what is to be fetched first; None when the turn is
     over and the same is to be called again.
     """
+    work = proof.work
     work.begin()
-    proof = _Proof(message, name, rrtype, view, work, fact)
+    proof.view, proof.ede = view, EDE_BOGUS
     try:
-        return proof.judge() if fact else proof.verdict(proof.answer())
+        return proof.judge() if proof.fact else proof.verdict(proof.answer())
     except NeedRecords as need:
         return need.with_traceback(None)  # its frames would hold it, and the whole proof with it
     except _Pause:
         return None
     except _Abandoned as reason:
-        return dnssec_abandoned(name, str(reason), view.now, fact)
+        return dnssec_abandoned(proof, str(reason), view.now)
     finally:
         work.end()
         peaks = view.store.peaks
         peaks[:] = map(max, peaks, (work.queries, work.crypto, work.failures))
 
 
-def dnssec_abandoned(name: bytes, limit: str, now: int, fact: bool) -> DnssecVerdict | DnssecFact:
-    """Make the outcome of a proof that was given up at a `limit`."""
-    out = (
-        DnssecFact(FACT_BOGUS, now + DNSSEC_BOGUS_SECONDS, ede=EDE_OTHER)
-        if fact
-        else DnssecVerdict(DNSSEC_ABANDONED, EDE_OTHER)
-    )
-    out.notes = (f"limit exceeded: {limit}", f"validation of {dns_name_log(name)} failed: resource limit exceeded.")
-    return out
+def dnssec_abandoned(proof: DnssecProof, limit: str, now: int) -> DnssecVerdict | DnssecFact:
+    """Make the outcome of a proof that was given up at a `limit`.
+
+    A fact counts for others, too, only when it was dear by itself, not when it
+    came at the end of somebody's dear answer.
+    """
+    shown = dns_name_log(proof.name)
+    notes = (f"limit exceeded: {limit}", f"validation of {shown} failed: resource limit exceeded.")
+    if proof.fact:
+        fact = DnssecFact(FACT_BOGUS, now + DNSSEC_BOGUS_SECONDS, ede=EDE_OTHER)
+        fact.own = proof.cost >= proof.work.limits.crypto // 4 or proof.cost > proof.work.limits.signatures
+        fact.notes, fact.generation = notes, proof.generation
+        return fact
+    verdict = DnssecVerdict(DNSSEC_ABANDONED, EDE_OTHER)
+    verdict.notes = notes
+    return verdict
 
 
 def dnssec_provable(message: DnsMessage, query: DnsQuery, config: Config) -> bool:
@@ -8075,7 +8202,7 @@ def dnssec_provable(message: DnsMessage, query: DnsQuery, config: Config) -> boo
         and not query.flags & FLAG_CD
         and not query.signed
         and not message.flags & FLAG_TC
-        and message.flags & 15 in (NOERROR, NXDOMAIN)
+        and message.rcode in (NOERROR, NXDOMAIN)
     )
 
 
@@ -8673,7 +8800,7 @@ def _add_known(answer: DnsAnswer, name: bytes, key: bytes) -> bool:
     if rrtype == TYPE_ANY:
         return False
     entry = answer.state.cache.get(key, rrtype, answer.now, _stale_window(answer.state.config))
-    if entry is None:
+    if entry is None or _lacks_proof(answer, entry):
         return False
     if rrtype in answer.state.filters and entry.kind != CACHE_NXDOMAIN:
         answer.use(entry)
@@ -8698,10 +8825,15 @@ def _next_alias(answer: DnsAnswer, name: bytes, key: bytes, use_cache: bool) -> 
     if not use_cache or answer.query.rrtype == TYPE_ANY:
         return None
     entry = answer.state.cache.get(key, TYPE_CNAME, answer.now, _stale_window(answer.state.config))
-    if entry is None or entry.kind != CACHE_DATA:
+    if entry is None or entry.kind != CACHE_DATA or _lacks_proof(answer, entry):
         return None
     answer.add_cached(name, entry)
     return entry.records[0]
+
+
+def _lacks_proof(answer: DnsAnswer, entry: CacheEntry) -> bool:
+    """Tell whether a client with DO would miss something beside an entry."""
+    return answer.query.do and entry.proof is not None and not entry.proof.whole
 
 
 def answer_filters(answer: DnsAnswer) -> bool:
@@ -8760,16 +8892,16 @@ def answer_denied(answer: DnsAnswer) -> bool:
     if found is None:
         return False
     zone, denial = found
-    soa, soa_signatures, soa_ttl, soa_end = state.trust.zone_soa(zone, answer.now) or (b"", (), 0, 0)
+    soa, soa_signature, soa_ttl, soa_end = state.trust.zone_soa(zone, answer.now) or (b"", b"", 0, 0)
     ttl = max(min([soa_end, *(one.expires for one in denial.ranges)]) - answer.now, 0)
     kind = CACHE_NODATA if denial.name_exists else CACHE_NXDOMAIN
     entry = CacheEntry(query.key, query.rrtype, kind, (), ttl, answer.now)
     entry.soa = (zone, soa, min(soa_ttl, ttl))
-    records = [(zone, TYPE_RRSIG, rdata) for rdata in soa_signatures]
+    records = [(zone, TYPE_RRSIG, soa_signature)]
     for one in denial.ranges:
         records.append((one.owner, one.rrtype, one.rdata))
         records += [(one.owner, TYPE_RRSIG, rdata) for rdata in one.signatures]
-    entry.proof = CacheProof(True, (), tuple(records))
+    entry.proof = CacheProof(True, True, (), tuple(records))
     answer.add_negative(query.name, entry)
     answer.outcome, answer.lasting = "reply", False  # random names would fill the table of finished answers
     return True
@@ -9128,6 +9260,23 @@ def forward_query(query: DnsQuery, config: Config, options: Sequence[tuple[int, 
     return flags.to_bytes(2, "big") + b"\0\1\0\0\0\0\0\1" + question + opt
 
 
+def own_query(question: bytes) -> DnsQuery:
+    """Make a query of our own from a raw question (name, type, class)."""
+    return dns_query_unpack(b"\0\0" + struct.pack("!5H", FLAG_RD, 1, 0, 0, 0) + question)
+
+
+def malformed_message(query: DnsQuery) -> DnsMessage:
+    """Make the empty SERVFAIL, with an extended error, that stands for a reply which does not parse."""
+    question = query.wire[DNS_HEADER_SIZE : query.question_end]
+    message = DnsMessage(
+        query.id + struct.pack("!5H", FLAG_QR | FLAG_RA | SERVFAIL, 1, 0, 0, 0) + question, FLAG_QR | SERVFAIL
+    )
+    message.question_end = message.end = len(message.wire)
+    message.opt = DnsRecord(DNS_ROOT, TYPE_OPT, 0, struct.pack("!3H", EDNS_EDE, 2, EDE_OTHER))
+    message.opt.start = message.opt.end = message.end
+    return message
+
+
 def forward_options(query: DnsQuery, client: DnsClient, config: Config) -> list[tuple[int, bytes]]:
     """Choose the EDNS options to send upstream: the client's, less what is stripped, plus what is added.
 
@@ -9204,8 +9353,6 @@ class DnsReply:
         "cacheable",
         "verdict",
         "secure",
-        "signatures",
-        "denials",
     )
 
     def __init__(
@@ -9232,12 +9379,11 @@ class DnsReply:
         self.texts: list[str] = []
         self.verdict = verdict
         self.secure = verdict is not None and verdict.status == DNSSEC_SECURE
-        self.signatures: dict[tuple[bytes, int], list[bytes]] = {}  # RRSIG data by name and type
-        self.denials: tuple[tuple[bytes, int, bytes], ...] = ()  # what proves absence: name, type, data
         self.cacheable = (
             query.rrclass == CLASS_IN
             and not query.flags & FLAG_CD
-            and (not query.do or verdict is not None)
+            and not query.signed
+            and (verdict is not None if state.config.dnssec else not query.do)
             and not message.flags & FLAG_TC
             and (bool(message.flags & FLAG_RA) or bool(message.answers))
             and cacheable_query(query, state.config)
@@ -9308,7 +9454,7 @@ class DnsReply:
             options = [option for option in edns_options_unpack(theirs.rdata) if option[0] != EDNS_COOKIE]
         if self.ede >= 0 and (theirs is not None or self.verdict is not None):
             options.append((EDNS_EDE, self.ede.to_bytes(2, "big")))
-        high = theirs.ttl >> 24 if theirs is not None else 0
+        high = theirs.ttl >> 24 if theirs is not None and self.verdict is None else 0
         do = bool(theirs.ttl & EDNS_DO) if theirs is not None and not self.state.config.dnssec else query.do
         return edns_pack(self.state.udp_max, do, options, high)
 
@@ -9336,11 +9482,9 @@ def _review_proof(reply: DnsReply) -> None:
         return
     if verdict is not None:
         _follow_verdict(reply, verdict)
-    for rr in message.answers:
-        if rr.rrtype == TYPE_RRSIG:
-            covered = int.from_bytes(rr.rdata[:2], "big")
-            reply.signatures.setdefault((rr.name.lower(), covered), []).append(rr.rdata)
-    reply.denials = tuple((rr.name, rr.rrtype, rr.rdata) for rr in message.authority if _denies(rr))
+    elif message.rcode > 15 and not query.flags & FLAG_CD:  # neither proved nor a plain failure
+        message.opt = None
+        reply.empty(SERVFAIL, EDE_OTHER)
     if not query.do:
         for section in ("answers", "authority", "additional"):
             records = getattr(message, section)
@@ -9350,26 +9494,21 @@ def _review_proof(reply: DnsReply) -> None:
                 reply.rebuild = True
 
 
-def _denies(rr: DnsRecord) -> bool:
-    """Tell whether a record of the authority section proves absence: NSEC, NSEC3, the RRSIG of these or of the SOA."""
-    if rr.rrtype == TYPE_RRSIG:
-        return int.from_bytes(rr.rdata[:2], "big") in (TYPE_NSEC, TYPE_NSEC3, TYPE_SOA)
-    return rr.rrtype in (TYPE_NSEC, TYPE_NSEC3)
-
-
 def _follow_verdict(reply: DnsReply, verdict: DnssecVerdict) -> None:
     state, query = reply.state, reply.query
-    reply.rebuild = reply.rebuild or verdict.rewritten
+    # A proved answer is packed anew: its names might point into the header, which is not the same for the client.
+    reply.rebuild = reply.rebuild or reply.secure or verdict.rewritten
     for note in verdict.notes:
         state.log.complain(("dnssec", note), note)
     if verdict.status in (DNSSEC_SECURE, DNSSEC_INSECURE):
-        if query.rrtype in (TYPE_RRSIG, TYPE_SIG):  # nothing of it was proved
+        # Of a question for signatures nothing was proved; and the anchors may have changed meanwhile.
+        if query.rrtype in (TYPE_RRSIG, TYPE_SIG) or verdict.generation not in (-1, state.trust.generation):
             reply.cacheable = False
         if state.log.queries:
             reply.texts.append(f"validation result is {verdict.status}")
         if verdict.soa is not None and reply.cacheable and verdict.ranges:
-            zone, rdata, signatures, ttl = verdict.soa
-            state.trust.add_ranges(zone, (rdata, signatures, ttl, reply.now + ttl), verdict.ranges, reply.now)
+            zone, rdata, signature, ttl = verdict.soa
+            state.trust.add_ranges(zone, (rdata, signature, ttl, reply.now + ttl), verdict.ranges, reply.now)
         return
     if state.log.queries:
         why = f" (EDE: {EDE_TEXTS[verdict.ede]})" if verdict.ede > 0 and "extra" in state.config.log_queries else ""
@@ -9503,7 +9642,7 @@ def _review_remember(reply: DnsReply) -> None:
     if query.rrclass != CLASS_IN:
         return
     answers = message.answers
-    if reply.signatures:
+    if query.do and reply.verdict is not None:
         answers = [rr for rr in answers if rr.rrtype not in DNSSEC_TYPES or rr.rrtype == query.rrtype]
     found = [rr for rr in answers if rr.rrtype == query.rrtype and rr.rrclass == CLASS_IN]
     entries: list[CacheEntry]
@@ -9590,15 +9729,33 @@ def _keep(reply: DnsReply, entries: list[CacheEntry]) -> None:
         return
     state = reply.state
     for entry in entries:
-        if reply.secure or reply.signatures:
-            rrtype = TYPE_SOA if entry.kind != CACHE_DATA else entry.rrtype
-            signatures = reply.signatures.get((entry.name, rrtype), ())
-            entry.proof = CacheProof(reply.secure, tuple(signatures), reply.denials)
+        if reply.verdict is not None:
+            entry.proof = _entry_proof(reply, reply.verdict, entry)
         if not entry.ttl and state.config.use_stale_cache is None:
             return
         if entry.kind == CACHE_DATA and state.local.has_data(entry.name, entry.rrtype):
             return
     state.cache.put(entries, reply.now)
+
+
+def _entry_proof(reply: DnsReply, verdict: DnssecVerdict, entry: CacheEntry) -> CacheProof | None:
+    """Choose what of the proof of a reply goes with an entry; None where there is nothing, in unsigned zones."""
+    records = tuple(row[1:] for row in verdict.denials if dns_name_under(entry.name, row[0]))
+    if entry.kind == CACHE_DATA:
+        signature = verdict.signatures.get((entry.name, entry.rrtype))
+        if signature is None:
+            return None
+        good: tuple[bytes, ...] = (signature,) if signature else ()
+        if not good:
+            return CacheProof(reply.secure, False)
+    else:
+        if not records and not reply.secure:
+            return None
+        good = ()
+        if verdict.soa is not None:
+            records += ((verdict.soa[0], TYPE_RRSIG, verdict.soa[2]),)
+    whole = sum(len(row[2]) for row in records) <= DNSSEC_DENIAL_OCTETS
+    return CacheProof(reply.secure, whole, good, records if whole else ())
 
 
 def _review_filters(reply: DnsReply) -> None:
@@ -9613,7 +9770,7 @@ def _review_filters(reply: DnsReply) -> None:
     if len(kept) == len(message.answers):
         return
     message.answers = kept
-    reply.rebuild, reply.ede = True, EDE_FILTERED
+    reply.rebuild, reply.secure, reply.ede = True, False, EDE_FILTERED
     if not kept and not any(rr.rrtype == TYPE_SOA for rr in message.authority):
         reply.explain()
     if query.rrtype in filters:
@@ -12832,7 +12989,7 @@ def _read_exactly(sock: socket.socket, count: int, deadline: float) -> bytes | N
 # receiver thread, retries from a heap; and the blocking exchange by TCP that
 # TCP clients' threads use.
 #
-# Uses 10 11 13 15 20 21 22 30 41 42 44 50 51 53 60
+# Uses 10 11 13 15 21 22 30 41 42 44 50 51 53 60
 # ==============================================================================
 
 
@@ -12883,7 +13040,7 @@ class PendingQuestion:
 class DnssecJob:
     """A reply whose proof is under way: `finish` takes the verdict, or the fact when it is a DS or DNSKEY set."""
 
-    __slots__ = ("message", "name", "rrtype", "state", "work", "fact", "finish", "born")
+    __slots__ = ("state", "work", "finish", "born", "_proof")
 
     def __init__(
         self,
@@ -12894,25 +13051,24 @@ class DnssecJob:
         finish: Callable[[Any], None],
     ) -> None:
         """`work` is that of the answer for which DS or DNSKEY records were fetched, None for a client's answer."""
-        self.message = message
-        self.name = query.key
-        self.rrtype = query.rrtype
         self.state = state
         self.work = work if work is not None else DnssecWork(state.config.dnssec_limits, time.thread_time)
-        self.fact = work is not None
         self.finish = finish
         self.born = time.monotonic()
+        self._proof = DnssecProof(message, query.key, query.rrtype, self._view(), self.work, work is not None)
+
+    def _view(self) -> DnssecView:
+        state = self.state
+        now, clock = int(time.monotonic()), int(time.time())
+        return DnssecView(state.trust, state.anchors, state.rules, state.config, now, clock)
 
     def turn(self) -> DnssecVerdict | DnssecFact | NeedRecords | None:
         """Do a turn of the proof."""
-        state = self.state
-        now, clock = int(time.monotonic()), int(time.time())
-        view = DnssecView(state.trust, state.anchors, state.rules, state.config, now, clock)
-        return dnssec_step(self.message, self.name, self.rrtype, view, self.work, self.fact)
+        return dnssec_step(self._proof, self._view())
 
-    def abandon(self, limit: str = "internal error") -> None:
+    def abandon(self, limit: str) -> None:
         """Give up at a limit."""
-        self.finish(dnssec_abandoned(self.name, limit, int(time.monotonic()), self.fact))
+        self.finish(dnssec_abandoned(self._proof, limit, int(time.monotonic())))
 
 
 class UpstreamSocket:
@@ -12961,7 +13117,7 @@ class UpstreamExchange:
         self._own_port = 0  # chosen by the system, for query-port=0
         self.ignored = 0  # replies with a wrong id, question or form
         self.serials = itertools.count(1)  # of queries, for the log
-        self._jobs: queue.SimpleQueue[DnssecJob] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()  # for the thread that proves
         self._prover: threading.Thread | None = None
         self._fetches: dict[tuple[bytes, int], list[DnssecJob]] = {}  # who waits for DS or DNSKEY records
         self._fetches_tcp = 0
@@ -13368,7 +13524,7 @@ class UpstreamExchange:
         if pending.fetch is not None and message.flags & FLAG_TC:
             self._fetch_by_tcp(pending, server)
         elif pending.fetch is not None:
-            self._prove(DnssecJob(message, pending.query, pending.state, pending.fetch, self._fetched(pending)))
+            self._prove_fetch(pending, message)
         elif dnssec_provable(message, pending.query, pending.state.config):
             finish = functools.partial(self._deliver, pending, message, server)
             self._prove(DnssecJob(message, pending.query, pending.state, None, finish))
@@ -13430,7 +13586,8 @@ class UpstreamExchange:
                 if now >= pending.retry_at:
                     due.append(pending)
         for pending in due:
-            if pending.done or pending.proving:
+            # What is being proved has its time; but nothing is for ever.
+            if pending.done or (pending.proving and now - pending.born < 2 * DNSSEC_PATIENCE):
                 continue
             if now - pending.born >= pending.patience:
                 self._give_up(pending, now)
@@ -13480,8 +13637,12 @@ class UpstreamExchange:
     # -- proving --
 
     def _prove(self, job: DnssecJob) -> None:
-        """Queue a job for the thread that proves; it begins with the first."""
-        self._jobs.put(job)
+        """Have the thread that proves do a turn of `job`."""
+        self._soon(functools.partial(self._turn_job, job))
+
+    def _soon(self, work: Callable[[], None]) -> None:
+        """Have `work` done by the thread that proves; it begins with the first."""
+        self._jobs.put(work)
         if self._prover is None:
             with self._lock:
                 if self._prover is None:
@@ -13489,24 +13650,26 @@ class UpstreamExchange:
                     self._prover.start()
 
     def _run_proofs(self) -> None:
-        """Do the jobs in turns: the body of the thread that proves."""
+        """Work in turns: the body of the thread that proves."""
         while True:
-            job = self._jobs.get()
-            for work in (self._turn_job, DnssecJob.abandon):  # nothing that a server sends may end this thread
-                try:
-                    work(job)
-                    break
-                except Exception as error:
-                    self._log.failure("dnssec", error)
+            work = self._jobs.get()
+            try:
+                work()
+            except Exception as error:  # nothing that a server sends may end this thread
+                self._log.failure("dnssec", error)
 
     def _turn_job(self, job: DnssecJob) -> None:
-        outcome = job.turn()
-        if outcome is None:
-            self._jobs.put(job)
-        elif isinstance(outcome, NeedRecords):
-            self._fetch(outcome, job)
-        else:
-            job.finish(outcome)
+        try:
+            outcome = job.turn()
+            if outcome is None:
+                self._prove(job)
+            elif isinstance(outcome, NeedRecords):
+                self._fetch(outcome, job)
+            else:
+                job.finish(outcome)
+        except Exception as error:
+            self._log.failure("dnssec", error)
+            job.abandon("internal error")
 
     def _fetch(self, need: NeedRecords, job: DnssecJob) -> None:
         """Ask for DS or DNSKEY records; who needs the same waits for the same question."""
@@ -13520,43 +13683,55 @@ class UpstreamExchange:
             waiting.append(job)
             return
         self._fetches[key] = [job]
+        try:
+            self._send_fetch(key, job, now)
+        except BaseException:
+            self._fetches.pop(key, None)
+            raise
+
+    def _send_fetch(self, key: tuple[bytes, int], job: DnssecJob, now: float) -> None:
+        name, rrtype = key
         state = job.state
-        query = own_query(need.name + need.rrtype.to_bytes(2, "big") + b"\0\1")
-        group = state.rules.match(need.name, need.rrtype).group
+        query = own_query(name + rrtype.to_bytes(2, "big") + b"\0\1")
+        group = state.rules.match(name, rrtype).group
         if group is None:  # answered here, for nobody to check
-            self._learn(key, state, DnssecFact(FACT_INSECURE, int(now) + DNSSEC_BOGUS_SECONDS))
+            state.trust.learn(name, rrtype, DnssecFact(FACT_INSECURE, int(now) + DNSSEC_BOGUS_SECONDS))
+            self._go_on(key)
             return
         with self._lock:
             pending = self._enter(("fetch", *key), query, state, group, forward_query(query, state.config), now)
         pending.fetch = job.work
-        pending.log = fetch_log(state, need.rrtype, next(self.serials)) if state.log.queries else QUERY_LOG_SILENT
+        pending.log = fetch_log(state, rrtype, next(self.serials)) if state.log.queries else QUERY_LOG_SILENT
         servers = group.first(now, bool(state.config.strict_order), False)
         if not self._send_all(pending, servers, now, pending.log) and not self._try_next(pending, now):
             self._fetch_failed(pending)
 
-    def _fetched(self, pending: PendingQuestion) -> Callable[[DnssecFact], None]:
-        """Give what takes the fact that a fetch ends with."""
+    def _fetched(self, pending: PendingQuestion, fact: DnssecFact) -> None:
+        """Take the fact that a fetch ends with (in the thread that proves)."""
+        if not self._forget(pending):
+            return
+        name, rrtype = pending.query.key, pending.query.rrtype
+        for note in fact.notes:
+            self._log.complain(("dnssec", note), note)
+        pending.log.put(fact_texts(name, rrtype, fact))
+        if fact.own and fact.generation != -2:
+            pending.state.trust.learn(name, rrtype, fact)
+            self._go_on((name, rrtype))
+        else:  # it failed for want of what that one answer might still cost: others try by themselves
+            self._go_on((name, rrtype), pending.fetch)
 
-        def finish(fact: DnssecFact) -> None:
-            if self._forget(pending):
-                query = pending.query
-                for note in fact.notes:
-                    self._log.complain(("dnssec", note), note)
-                pending.log.put(fact_texts(query.key, query.rrtype, fact))
-                self._learn((query.key, query.rrtype), pending.state, fact)
-
-        return finish
+    def _go_on(self, key: tuple[bytes, int], spent: DnssecWork | None = None) -> None:
+        """Let those go on who wait for a fact, but for the answer that has `spent` what it may."""
+        for job in self._fetches.pop(key, ()):
+            if job.work is spent:
+                job.abandon("work for one answer")
+            else:
+                self._prove(job)
 
     def _fetch_failed(self, pending: PendingQuestion) -> None:
         """Nobody answers a question of ours: what needs it cannot be proved for a while."""
-        now = int(time.monotonic())
-        self._fetched(pending)(DnssecFact(FACT_BOGUS, now + DNSSEC_BOGUS_SECONDS, ede=EDE_INDETERMINATE))
-
-    def _learn(self, key: tuple[bytes, int], state: DnsState, fact: DnssecFact) -> None:
-        """Keep a fact, and let those go on who wait for it."""
-        state.trust.learn(*key, fact)
-        for job in self._fetches.pop(key, ()):
-            self._prove(job)
+        expires = int(time.monotonic()) + DNSSEC_BOGUS_SECONDS
+        self._soon(functools.partial(self._fetched, pending, DnssecFact(FACT_BOGUS, expires, ede=EDE_INDETERMINATE)))
 
     def _fetch_by_tcp(self, pending: PendingQuestion, server: Upstream) -> None:
         """Ask again by TCP for what did not fit, in a short thread of its own."""
@@ -13570,15 +13745,28 @@ class UpstreamExchange:
         def ask() -> None:
             try:
                 message = self._exchange_tcp(pending.query, pending.state.config, server, pending.tail, 0.0)
+                if message is None:
+                    self._fetch_failed(pending)
+                else:
+                    self._prove_fetch(pending, message)
+            except Exception as error:
+                self._log.failure("dnssec-tcp", error)
+                self._fetch_failed(pending)
             finally:
                 with self._lock:
                     self._fetches_tcp -= 1
-            if message is None or pending.fetch is None:
-                self._fetch_failed(pending)
-            else:
-                self._prove(DnssecJob(message, pending.query, pending.state, pending.fetch, self._fetched(pending)))
 
-        threading.Thread(target=ask, name="dnssec-tcp", daemon=True).start()
+        try:
+            threading.Thread(target=ask, name="dnssec-tcp", daemon=True).start()
+        except RuntimeError:  # no room for another thread
+            with self._lock:
+                self._fetches_tcp -= 1
+            self._fetch_failed(pending)
+
+    def _prove_fetch(self, pending: PendingQuestion, message: DnsMessage) -> None:
+        """Prove the reply to a question of ours."""
+        finish = functools.partial(self._fetched, pending)
+        self._prove(DnssecJob(message, pending.query, pending.state, pending.fetch, finish))
 
     def _prove_waiting(self, message: DnsMessage, query: DnsQuery, state: DnsState) -> DnssecVerdict | None:
         """Prove a reply for a thread that waits anyway (a TCP client's)."""
@@ -13686,23 +13874,6 @@ def _fits_tcp(query: DnsQuery, wire: bytes) -> bool:
         and question[:-4].lower() == query.key
         and question[-4:] == ours
     )
-
-
-def own_query(question: bytes) -> DnsQuery:
-    """Make a query of our own from a raw question (name, type, class)."""
-    return dns_query_unpack(b"\0\0" + struct.pack("!5H", FLAG_RD, 1, 0, 0, 0) + question)
-
-
-def malformed_message(query: DnsQuery) -> DnsMessage:
-    """Make the empty SERVFAIL, with an extended error, that stands for a reply which does not parse."""
-    question = query.wire[DNS_HEADER_SIZE : query.question_end]
-    message = DnsMessage(
-        query.id + struct.pack("!5H", FLAG_QR | FLAG_RA | SERVFAIL, 1, 0, 0, 0) + question, FLAG_QR | SERVFAIL
-    )
-    message.question_end = message.end = len(message.wire)
-    message.opt = DnsRecord(DNS_ROOT, TYPE_OPT, 0, struct.pack("!3H", EDNS_EDE, 2, EDE_OTHER))
-    message.opt.start = message.opt.end = message.end
-    return message
 
 
 # ==============================================================================
@@ -17241,6 +17412,7 @@ class Daemon:
             if reread:
                 self._dhcp_files.begin(state.config)
             self._dhcp.rebuild(self._dhcp_state(state.config, state.local, reread), reread)
+        self._trust.anchors = state.anchors.zones
         self._service.state = state
         self._answers.clear()
 
@@ -17376,7 +17548,7 @@ def cache_line(entry: CacheEntry, now: int) -> str:
     kind = {TYPE_A: "4", TYPE_AAAA: "6", TYPE_CNAME: "C"}.get(entry.rrtype, "T")
     flags = f"{kind if entry.kind != CACHE_NXDOMAIN else ' '}F"
     if entry.kind != CACHE_DATA:
-        flags += "    N" + ("X" if entry.kind == CACHE_NXDOMAIN else "")
+        flags += "   N" + ("X" if entry.kind == CACHE_NXDOMAIN else "")
     if entry.proof is not None and entry.proof.secure:
         flags = f"{flags:<9}V"
     values = rdata_log(entry.records[0], entry.rrtype) if entry.records else [""]
@@ -17392,7 +17564,7 @@ def fact_lines(name: bytes, rrtype: int, fact: DnssecFact, now: int) -> list[str
     flags = (
         f"{kind}F       V"
         if fact.kind == FACT_SECURE
-        else f"{kind}F    N  " + ("V" if fact.kind != FACT_BOGUS else " ")
+        else f"{kind}F   N   " + ("V" if fact.kind != FACT_BOGUS else " ")
     )
     rows = [""]
     if fact.kind == FACT_SECURE:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import functools
 import hashlib
 import os
 import pathlib
@@ -308,12 +309,20 @@ class ZoneKey:
 
     def sign_rsa(self, data: bytes) -> bytes:
         """Sign with SHA-256; only RSA keys can."""
-        fields = dict(line.split(": ", 1) for line in self.private.read_text().splitlines() if ": " in line)
-        n, d = (int.from_bytes(base64.b64decode(fields[part]), "big") for part in ("Modulus", "PrivateExponent"))
+        n, p, q, dp, dq, inverse = rsa_numbers(self.private)
         size = (n.bit_length() + 7) // 8
         tail = bytes.fromhex("003031300d060960864801650304020105000420") + hashlib.sha256(data).digest()
-        block = b"\0\1" + b"\xff" * (size - 2 - len(tail)) + tail
-        return pow(int.from_bytes(block, "big"), d, n).to_bytes(size, "big")
+        block = int.from_bytes(b"\0\1" + b"\xff" * (size - 2 - len(tail)) + tail, "big")
+        first, second = pow(block, dp, p), pow(block, dq, q)
+        return (second + (first - second) * inverse % p * q).to_bytes(size, "big")
+
+
+@functools.cache
+def rsa_numbers(private: pathlib.Path) -> tuple[int, ...]:
+    """What it takes to sign quickly (RFC 8017 s.5.1.2), from a private key's file."""
+    fields = dict(line.split(": ", 1) for line in private.read_text().splitlines() if ": " in line)
+    names = ("Modulus", "Prime1", "Prime2", "Exponent1", "Exponent2", "Coefficient")
+    return tuple(int.from_bytes(base64.b64decode(fields[name]), "big") for name in names)
 
 
 @dataclass
@@ -499,11 +508,11 @@ class Hierarchy:
         path.write_text(UNBOUND.replace("$DIR", str(self.directory)).replace("$PORT", str(port)) + more)
         return path
 
-    def validator(self, more: str = "") -> int:
-        """Start an unbound that validates what the relay says; give its port."""
+    def validator(self, more: str = "", upstream: int = 0) -> int:
+        """Start an unbound that validates what the relay says, or who listens on port `upstream`; give its port."""
         port = free_port()
         anchors = "".join(f'trust-anchor: ". IN DS {key.ds(2)}"\n' for key in self.zones["."].keys[:1])
-        forward = f"forward-zone:\nname: .\nforward-addr: {self.relay.host}@{self.relay.port}\n"
+        forward = f"forward-zone:\nname: .\nforward-addr: {self.relay.host}@{upstream or self.relay.port}\n"
         text = f'module-config: "validator iterator"\n{anchors}{more}{forward}'
         path = self.write_unbound(f"validator-{port}.conf", port, text)
         self.spawn("unbound", "-d", "-c", str(path))
@@ -1064,7 +1073,12 @@ RULES: dict[str, Callable[[Break], object]] = {
     "manykeys.nsec DNSKEY": _many_keys,
     "twokeys.nsec DNSKEY": lambda b: b.keys(*fake_keys(1, b.zone.keys[0].tag), b.zone.keys[0].rdata),
     "oddkeys.nsec DNSKEY": lambda b: b.keys(*ODD_DATA, b.zone.keys[0].rdata),
-    f"{'.'.join(str(n) for n in range(60))}.$B A": lambda b: b.steal(f"nosig.{b.zone.name}", "TXT"),
+    f"{'.'.join(str(n) for n in range(60))}.$B A": lambda b: (
+        b.borrow(f"www.{b.zone.name}"),
+        b.unsign(),
+        b.drop("NSEC", "NSEC3"),
+        b.rcode("NOERROR"),
+    ),
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import dnswire
 import pydnsmasq as p
 from dnswire import pack_name, pack_rdata, type_code
-from pure import config, domain_rules
+from pure import Back, Pure, config, domain_rules
 
 NOW, CLOCK = 1000, 1_800_000_000  # the monotonic and the wall clock
 DAY = 86_400
@@ -378,7 +378,7 @@ class Zone:
 
 
 class World:
-    """A tree of zones; the DS of a signed zone stands in the zone above unless its name is among `without_ds`."""
+    """A tree of zones; the DS of a signed zone stands in the zone above, unless its name is among `without_ds`."""
 
     def __init__(self, *zones: Zone, without_ds: Iterable[str] = ()) -> None:
         self.zones = {zone.name: zone for zone in zones}
@@ -404,6 +404,38 @@ class World:
             above = parent(target) if reply.rrtype == DS and target != ROOT else target
             target = self.zone(above).answer(reply, target)
         return reply
+
+
+LINES = """
+www A 192.0.2.1
+www A 192.0.2.2
+wwx TXT x
+alias CNAME www.z.tld
+far CNAME www.other.tld
+dangling CNAME nx.z.tld
+out CNAME host.u.z.tld
+loop CNAME pool.z.tld
+pool CNAME loop.z.tld
+*.w A 192.0.2.3
+*.al CNAME www.z.tld
+a.b.ent A 192.0.2.4
+d DNAME s.z.tld
+"""
+
+
+def tree(denial: str = "nsec", **how: Any) -> World:
+    """Make z.tld with LINES, its signed child s.z.tld, its unsigned child u.z.tld, other.tld, and what is above.
+
+    `how` are arguments of z.tld.
+    """
+    return World(
+        Zone(".", keys=[Key(0)]),
+        Zone("tld", keys=[Key(1)], signers=[Key(2, 256)]),
+        Zone("other.tld", "www A 198.51.100.1", keys=[Key(5)]),
+        Zone("z.tld", *LINES.strip().splitlines(), denial=denial, **({"keys": [Key(3)]} | how)),
+        Zone("s.z.tld", "www A 192.0.2.5", "back CNAME nx.z.tld", keys=[Key(4)], denial=denial),
+        Zone("u.z.tld", "host A 192.0.2.6", "in CNAME www.z.tld"),
+    )
 
 
 # -- proofs ---------------------------------------------------------------------------
@@ -458,18 +490,19 @@ class Prover:
         reply = self.world.reply(name, rrtype)
         changed = self.edits.get(asked, lambda reply: None)(reply)
         proved = self._prove(name, rrtype, (changed or reply).wire, work, (*stack, (name, rrtype)))
-        self.store.learn(name, rrtype, proved.outcome)
+        if proved.outcome.own:
+            self.store.learn(name, rrtype, proved.outcome)
         return proved.outcome
 
     def _prove(self, name: bytes, rrtype: int, wire: bytes, work: Any, stack: tuple[tuple[bytes, int], ...]) -> Proved:
         message = p.dns_message_unpack(wire)
+        proof = p.DnssecProof(message, name, rrtype, self.view(), work, bool(stack))
         for turn in range(10_000):
-            outcome = p.dnssec_step(message, name, rrtype, self.view(), work, bool(stack))
+            outcome = p.dnssec_step(proof, self.view())
             if isinstance(outcome, p.NeedRecords):
-                if work.ask():
-                    self.fetch(outcome.name, outcome.rrtype, work, stack)
+                if work.ask() and self.fetch(outcome.name, outcome.rrtype, work, stack).own:
                     continue
-                outcome = p.dnssec_abandoned(name, "subqueries", self.now, bool(stack))
+                outcome = p.dnssec_abandoned(proof, "subqueries", self.now)
             if outcome is not None:
                 return Proved(outcome, work, message, turn + 1)
         raise AssertionError("no end of turns")
@@ -483,3 +516,21 @@ def anchor(zone: Zone, digest: int = 2) -> str:
         head = f"{key.tag},{key.algorithm},{digest}"
         out.append(f"trust-anchor={text},{head},{key.ds(zone.name, digest)[4:].hex()}")
     return "\n".join(out)
+
+
+def validating(world: World, *lines: str) -> Pure:
+    """A DNS state that proves what it passes on."""
+    return Pure("dnssec", *anchor(world.zones[ROOT]).splitlines(), "server=9.9.9.9", "log-queries", *lines)
+
+
+def passed_on(pure: Pure, world: World, asked: str, rrtype: str = "A", reply: Reply | None = None, **how: Any) -> Back:
+    """Prove and review what the world, or `reply`, answers to a question with the given flags."""
+    query = pure.query(asked, rrtype, **how)
+    prover = Prover(world)
+    prover.config, prover.rules, prover.anchors = pure.config, pure.rules, pure.state.anchors
+    prover.store, prover.now = pure.state.trust, int(pure.now)
+    message, verdict = p.dns_message_unpack((reply or world.reply(asked, rrtype)).wire), None
+    if p.dnssec_provable(message, query, pure.config):
+        proved = prover.prove(asked, rrtype, reply)
+        message, verdict = proved.message, proved.outcome
+    return Back(p.dns_review(message, query, pure.state, pure.now, p.Upstream("9.9.9.9", 53), (), verdict), query)

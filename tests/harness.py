@@ -58,10 +58,14 @@ _handed_out: set[int] = set()
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port free for UDP and TCP, below the range the kernel hands out."""
+    """A port free for UDP and TCP, below the range the kernel hands out.
+
+    PYDNSMASQ_PORTS is the range of this run when several run at once.
+    """
     rng = random.Random(os.urandom(8))
+    low, high = map(int, os.environ.get("PYDNSMASQ_PORTS", "15000-31000").split("-"))
     for _ in range(1000):
-        port = rng.randrange(15000, 31000)
+        port = rng.randrange(low, high)
         if port in _handed_out:
             continue
         with contextlib.ExitStack() as stack:
@@ -294,7 +298,7 @@ class Daemon:
         path = self.directory / "stderr"
         return path.read_text("latin-1") if path.exists() else ""
 
-    def wait_log(self, pattern: str, seconds: float = ANSWER_SECONDS, count: int = 1) -> list[str]:
+    def wait_log(self, pattern: str, seconds: float = START_SECONDS, count: int = 1) -> list[str]:
         """Wait until `count` log lines match; give all matching lines."""
 
         def found() -> list[str]:
@@ -469,6 +473,7 @@ class MockUpstream:
         self.seen: list[MockSeen] = []
         self.counts: Counter[str] = Counter()
         self._stop = threading.Event()
+        self._end: tuple[socket.socket, ...] = ()  # the first is readable when the second is closed
         self._threads: list[threading.Thread] = []
         self._timers: list[threading.Timer] = []
         self._lock = threading.Lock()
@@ -507,6 +512,7 @@ class MockUpstream:
         self._tcp.bind((self.host, self.port))
         self._tcp.listen(64)
         self._stop.clear()
+        self._end = socket.socketpair()
         for target in (self._serve_udp, self._serve_tcp):
             thread = threading.Thread(target=target, daemon=True)
             thread.start()
@@ -518,16 +524,26 @@ class MockUpstream:
 
     def stop(self) -> None:
         self._stop.set()
+        for sock in self._end[1:]:
+            sock.close()
+        for thread in self._threads:
+            thread.join(5)
         for timer in self._timers:
             timer.cancel()
             timer.join(2)
-        for thread in self._threads:
-            thread.join(5)
         self._threads, self._timers = [], []
-        for sock in (self._udp, self._tcp):
+        for sock in (self._udp, self._tcp, *self._end):
             if sock is not None:
                 sock.close()
         self._udp = self._tcp = None
+        self._end = ()
+
+    def _comes(self, sock: socket.socket) -> bool:
+        """Wait until the socket has something to read; False at the end of the mock."""
+        if self._stop.is_set():
+            return False
+        ready = select.select([sock, self._end[0]], [], [])[0]
+        return sock in ready and not self._stop.is_set()
 
     def _decide(self, data: bytes, peer: tuple[str, int], tcp: bool) -> tuple[MockReply, bytes] | None:
         try:
@@ -547,9 +563,7 @@ class MockUpstream:
     def _serve_udp(self) -> None:
         sock = self._udp
         assert sock is not None
-        while not self._stop.is_set():
-            if not select.select([sock], [], [], 0.1)[0]:
-                continue
+        while self._comes(sock):
             try:
                 data, peer = sock.recvfrom(65535)
             except OSError:
@@ -582,9 +596,7 @@ class MockUpstream:
     def _serve_tcp(self) -> None:
         sock = self._tcp
         assert sock is not None
-        while not self._stop.is_set():
-            if not select.select([sock], [], [], 0.1)[0]:
-                continue
+        while self._comes(sock):
             try:
                 connection, peer = sock.accept()
             except OSError:
@@ -596,9 +608,7 @@ class MockUpstream:
     def _serve_connection(self, connection: socket.socket, peer: tuple[str, int]) -> None:
         with connection, contextlib.suppress(OSError):
             connection.settimeout(10)
-            while not self._stop.is_set():
-                if not select.select([connection], [], [], 0.1)[0]:
-                    continue
+            while self._comes(connection):
                 head = _recv_exactly(connection, 2)
                 if len(head) < 2:
                     return

@@ -285,14 +285,19 @@ class DhcpClient:
             self.process.send_signal(signal.SIGUSR1)
         return self.wait("renew", "bound", "reboot")
 
-    def release(self) -> None:
+    def release(self, again: bool = False) -> None:
         assert self.process is not None
         if self.kind == "dhclient":
             words = [*self.command()[:4], "dhclient", "-r", *self.command()[6:]]
             subprocess.run(words, capture_output=True, check=False)
         else:
             self.process.send_signal(signal.SIGUSR2 if self.kind == "udhcpc" else signal.SIGALRM)
-        self.wait("deconfig", "stop", "release")
+        try:
+            self.wait("deconfig", "stop", "release", seconds=5)
+        except AssertionError:  # a client whose script ran just then may have missed the signal
+            if again:
+                raise
+            self.release(again=True)
 
     def looked_up(self) -> list[str]:
         """What DNS said to the script just before the last event."""

@@ -353,7 +353,7 @@ al2.lan A tcp
     ),
     OracleCase(
         "mx srv txt ptr naptr caa dns-rr",
-        ALONE + 'mx-host=mxl.lan,mail.lan,5\nmx-host=mxl.lan,mail2.lan,6\nmx-host=mxd.lan\nmx-target=mt.lan\n'
+        ALONE + "mx-host=mxl.lan,mail.lan,5\nmx-host=mxl.lan,mail2.lan,6\nmx-host=mxd.lan\nmx-target=mt.lan\n"
         "srv-host=_ldap._tcp.lan,ldap.lan,389,1,2\nsrv-host=_ldap._tcp.lan,ldap2.lan,390\nsrv-host=_none._tcp.lan\n"
         'txt-record=t.lan,"one","two words"\ntxt-record=t.lan,three\ntxt-record=te.lan\n'
         "ptr-record=9.9.9.10.in-addr.arpa,ptr.lan\nptr-record=svc._tcp.lan,inst.lan\nptr-record=empty.lan\n"
@@ -1250,8 +1250,8 @@ raw class-0
         "resolv-file",
         "no-hosts\nresolv-file=$DIR/resolv\nport=$PORT\n",
         """
-a.example.com A
-nothere.example.com A
+a.example.com A wait=0.6
+nothere.example.com A wait=0.6
 """,
         {"resolv": "# remark\nnameserver 127.0.0.1\noptions edns0\n"},
     ),

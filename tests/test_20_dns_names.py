@@ -20,6 +20,7 @@ from pydnsmasq import (
     dns_name_format,
     dns_name_labels,
     dns_name_log,
+    dns_name_order,
     dns_name_parse,
     dns_name_read,
     dns_name_text,
@@ -56,7 +57,7 @@ PARSED: list[tuple[str, str, str]] = [
     (r"\1a", "'1a 00", "1a"),
     (r"\12", "'12 00", "12"),
     (r"\1234", "027b34 00", "{4"),
-    (r"\"q\"", "'\"q\" 00", '"q"'),
+    (r"\"q\"", '\'"q" 00', '"q"'),
     ("a b", "03612062 00", r"a\032b"),
     ("b\u00fccher", "0762c3bc63686572 00", r"b\195\188cher"),
     ("\udcff", "01ff 00", r"\255"),
@@ -493,6 +494,29 @@ def test_under_agrees_with_lists_of_labels() -> None:
         hits += expected
         assert dns_name_under(name, domain) == expected, (name, domain)
     assert 1000 < hits < 19_000
+
+
+# RFC 4034 s.6.1, and the root before them; in canonical order.
+IN_ORDER = (
+    r". example a.example yljkjljk.a.example Z.a.example zABC.a.EXAMPLE z.example \001.z.example *.z.example "
+    r"\200.z.example a.example1 b.f"
+)
+
+
+def test_the_order_of_names() -> None:
+    names = [dns_name_parse(text).lower() for text in IN_ORDER.split()]
+    assert len(names) == 12
+    mixed = random.Random(28).sample(names, 12)
+    assert sorted(mixed, key=dns_name_order) == names != mixed
+    assert dns_name_order(dns_name_parse("a.b.c")) == (b"c", b"b", b"a")
+    assert dns_name_order(DNS_ROOT) == ()
+
+
+def test_the_order_agrees_with_lists_of_labels() -> None:
+    rng = random.Random(29)
+    names = [random_name(rng).lower() for _ in range(500)]
+    for name in names:
+        assert list(dns_name_order(name)) == split(name)[::-1]
 
 
 def split(name: bytes) -> list[bytes]:

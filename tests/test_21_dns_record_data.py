@@ -14,6 +14,7 @@ from packets import check_total, damaged, noise, octets
 from pydnsmasq import (
     RR_LAYOUTS,
     RR_TYPES,
+    RdataTypes,
     WireError,
     address_format,
     address_in,
@@ -226,6 +227,40 @@ def test_reading_strings_is_total() -> None:
     for data in noise(20_000, 60, 211):
         texts = rdata_strings_read(data)
         assert sum(map(len, texts)) + len(texts) == len(data)
+
+
+# -- type bitmaps -------------------------------------------------------------------------
+
+# Bitmap, its types.  The third is the example of RFC 4034 s.4.3.
+BITMAPS: list[tuple[str, list[int]]] = [
+    ("", []),
+    ("00 01 40", [1]),
+    ("00 06 40 01 00 00 00 03 04 1b 00*26 20", [1, 15, 46, 47, 1234]),
+    ("00 01 80", [0]),
+    ("00 20 00*31 01", [255]),
+    ("ff 20 00*31 01", [65535]),
+    ("00 01 01 01 01 01 ff 01 01", [7, 263, 65287]),
+    ("00 01 00", []),  # no bit: a server that wastes octets
+]
+MALFORMED = ["00", "00 00", "00 21 00*33", "00 20 00*31", "00 02 40", "00 01 40 00 01 40", "01 01 40 00 01 40",
+             "00 01 40 01", "00 01 40 01 00", "00 ff 40"]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wire", "types"), BITMAPS)
+def test_bitmaps(wire: str, types: list[int]) -> None:
+    assert {one for one in range(65536) if one in RdataTypes(octets(wire))} == set(types)
+
+
+@pytest.mark.parametrize("wire", MALFORMED)
+def test_malformed_bitmaps(wire: str) -> None:
+    with pytest.raises(WireError):
+        RdataTypes(octets(wire))
+
+
+def test_reading_bitmaps_is_total() -> None:
+    samples = [octets(wire) for wire, _ in BITMAPS if wire]
+    values, errors = check_total(RdataTypes, [*damaged(samples, 4000, 46), *noise(1000, 60, 47)])
+    assert values > 100 < errors
 
 
 # -- SOA --------------------------------------------------------------------------------------

@@ -143,6 +143,8 @@ def test_table() -> None:
         14: "ECDSAP384SHA384", 15: "ED25519", 16: "ED448",
     }  # fmt: skip
     assert sorted(p.DS_DIGESTS) == [1, 2, 4]
+    digests = {kind: p.ds_digest(b"", b"", kind) for kind in p.DS_DIGESTS}
+    assert {kind: len(digest or b"") for kind, digest in digests.items()} == p.DS_DIGEST_OCTETS
 
 
 # Flags, algorithm, key, tag, and a DS: owner, digest type, digest.
@@ -223,6 +225,11 @@ def test_nsec3_hashes() -> None:
         assert base32hex(p.nsec3_hash(dnswire.pack_name(name), bytes.fromhex("aabbccdd"), 12)) == expected
     assert p.nsec3_hash(b"\0", b"", 0) == hashlib.sha1(b"\0").digest()
     assert p.nsec3_hash(b"\0", b"ab", 1) == hashlib.sha1(hashlib.sha1(b"\0ab").digest() + b"ab").digest()
+
+
+def test_digests_of_anything() -> None:
+    for octets in (b"", b"a", bytes(70_000)):
+        assert p.octets_digest(octets) == hashlib.sha256(octets).digest()
 
 
 # -- OpenSSL's signatures ------------------------------------------------------------------
@@ -483,9 +490,10 @@ class Edwards:
 
     def add(self, one: tuple[int, int], two: tuple[int, int]) -> tuple[int, int]:
         (x1, y1), (x2, y2), p = one, two, self.p
-        both = self.d * x1 * x2 * y1 * y2
-        x = (x1 * y2 + x2 * y1) * pow(1 + both, -1, p) % p
-        return x, (y1 * y2 - self.a * x1 * x2) * pow(1 - both, -1, p) % p
+        both = self.d * x1 * x2 * y1 * y2 % p
+        inverse = pow(1 - both * both, -1, p)  # of both divisors, 1 + both and 1 - both
+        x = (x1 * y2 + x2 * y1) * (1 - both) * inverse % p
+        return x, (y1 * y2 - self.a * x1 * x2) * (1 + both) * inverse % p
 
     def times(self, scalar: int, point: tuple[int, int]) -> tuple[int, int]:
         total = 0, 1
@@ -551,23 +559,27 @@ def test_sums(algorithm: int) -> None:
     """u*G + v*Q for multiples Q of G: points that meet within the sums, and any scalars."""
     row: Any = p.SIGNATURE_ALGORITHMS[algorithm]
     curve: Any = SHORT.get(algorithm) or TWISTED[algorithm]
-    dice = random.Random(algorithm)
-    n, teeth = curve.n, -(-curve.n.bit_length() // 5)
-    for secret in (1, 2, 3, n - 1, n - 2, 2**teeth, dice.randrange(n)):
-        comb = row.read_key(curve.field(curve.times(secret, curve.g)))
-        if algorithm in TWISTED:
-            comb = comb[1]  # of the opposite point
-        pairs = [(u, v) for u in (0, 1, 2, 5) for v in (0, 1, 2, 5, n - 1)]
-        pairs += [(secret, 1), (secret, n - 1), (2**teeth, 1), (n - 1, n - 1), (dice.randrange(n), dice.randrange(n))]
-        for u, v in pairs:
+    n, prime, dice = curve.n, curve.p, random.Random(algorithm)
+
+    def times(scalar: int) -> tuple[int, int] | None:
+        """A multiple of G, in few steps near 0 and near n."""
+        scalar = (scalar + n // 2) % n - n // 2
+        point = curve.times(abs(scalar), curve.g)
+        if scalar < 0:
+            return (point[0], prime - point[1]) if algorithm in SHORT else (prime - point[0], point[1])
+        return point  # type: ignore[no-any-return]
+
+    tooth = 2 ** -(-n.bit_length() // 5)
+    for secret in (1, 2, n - 1, tooth, dice.randrange(n)):
+        field = curve.field(times(secret))
+        comb = row.read_key(field) if algorithm in SHORT else row.read_key(field)[1]
+        sign = 1 if algorithm in SHORT else -1  # EdDSA needs the opposite point
+        pairs = [(u, v) for u in (0, 1, 2, 5) for v in (0, 1, 2, 5, n - 1)] if secret in (1, 2, n - 1) else []
+        for u, v in [*pairs, (secret, 1), (secret, n - 1), (tooth, 1), (n - 1, n - 1), (dice.randrange(n), 3)]:
             x, y, z = row._sum(u, comb, v)[:3]
-            if algorithm in SHORT:
-                whole = curve.times(u + v * secret, curve.g)
-                found = (x * pow(z, -2, curve.p) % curve.p, y * pow(z, -3, curve.p) % curve.p) if z else None
-            else:
-                whole = curve.times((u - v * secret) % n, curve.g)
-                found = (x * pow(z, -1, curve.p) % curve.p, y * pow(z, -1, curve.p) % curve.p)
-            assert found == whole, (secret, u, v)
+            powers = (-2, -3) if algorithm in SHORT else (-1, -1)
+            found = (x * pow(z, powers[0], prime) % prime, y * pow(z, powers[1], prime) % prime) if z else None
+            assert found == times(u + sign * v * secret), (secret, u, v)
 
 
 # -- ECDSA -------------------------------------------------------------------------------------
@@ -672,8 +684,8 @@ def test_ecdsa_keys(algorithm: int) -> None:
         bytes(2 * size), b"\xff" * (2 * size), curve.pack(0, 1), curve.pack(1, 0), curve.pack(y, x),
         curve.pack(x, y ^ 1), curve.pack(x ^ 1, y), curve.pack(x, curve.p), curve.pack(curve.p, y),
         curve.pack(small[0] + curve.p, small[1]), curve.pack(SMALL_Y[algorithm][0], SMALL_Y[algorithm][1] + curve.p),
-        SHORT[27 - algorithm].field(SHORT[27 - algorithm].g), good[size:] + good[:size], good[:size] + b"\0" + good[size:],
-        bytes(65536),
+        SHORT[27 - algorithm].field(SHORT[27 - algorithm].g), good[size:] + good[:size],
+        good[:size] + b"\0" + good[size:], bytes(65536),
     ]  # fmt: skip
     assert [field for field in right if not readable(algorithm, field)] == []
     assert [field for field in wrong if readable(algorithm, field)] == []

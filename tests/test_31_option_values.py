@@ -300,6 +300,72 @@ def test_dhcp_option_conditions_and_wrappers() -> None:
         p.value_dhcp_option("encap:43,15," + "x" * 254)
 
 
+# The key of the root zone since 2018 and its DS, as IANA publishes them.
+ROOT_KEY = (
+    "AwEAAaz/tAm8yTn4Mfeh5eyI96WSVexTBAvkMgJzkKTOiW1vkIbzxeF3+/4RgWOq7HrxRixHlFlExOLAJr5emLvN7SWXgnLh4+B5xQlNVz8Og8kv"
+    "ArMtNROxVQuCaSnIDdD5LKyWbRd2n9WGe2R8PzgCmr3EgVLrjyBxWezF0jLHwVN8efS3rCj/EWgvIWgb9tarpVUDK/b58Da+sqqls3eNbuv7pr+e"
+    "oZG+SrDK6nWeL3c6H5Apxz7LjVc1uTIdsIXxuOLYA4/ilBmSVIzuDWfdRUfhHdY6+cn8HFRm+2hM8AnXGXws9555KrUB5qihylGa8subX2Nn6UwN"
+    "R1AkUTV74bU="
+)
+ROOT_DS = bytes.fromhex("e06d44b80b8f1d39a95c0b0d7c65d08458e880409bbc683457104237c7f8ec8d")
+ROOT_ANCHOR = p.TrustAnchor(b"\0", 1, 20326, 8, 2, ROOT_DS)
+ANCHORS = [
+    (f".,20326,8,2,{ROOT_DS.hex()}", ROOT_ANCHOR),
+    (f".,in,20326,8,2,{ROOT_DS.hex().upper()}", ROOT_ANCHOR),
+    (f".,257,3,8,{ROOT_KEY}", ROOT_ANCHOR),
+    (f'.,IN,257,3,8,"{ROOT_KEY[:40]} {ROOT_KEY[40:]}"', ROOT_ANCHOR),
+    ("Ex.Test,1,8,2,00ff", p.TrustAnchor(name("ex.test"), 1, 1, 8, 2, b"\0\xff")),
+    ("ex.test.,HS,65535,255,255,00", p.TrustAnchor(name("ex.test"), 4, 65535, 255, 255, b"\0")),
+    ("x,257,4,2,00", p.TrustAnchor(name("x"), 1, 257, 4, 2, b"\0")),  # a DS: 4 is no protocol of keys
+    ("x,258,3,2,00", p.TrustAnchor(name("x"), 1, 258, 3, 2, b"\0")),
+    (".", p.TrustAnchor(b"\0")),
+    ("ex.test,CH", p.TrustAnchor(name("ex.test"), 3)),
+]
+BAD_ANCHORS = [
+    ("", "bad trust anchor"), (",1,8,2,00", "bad trust anchor"), (".,1,8,2", "bad trust anchor"),
+    (".,1", "bad trust anchor"), (".,1,8,2,00,00", "bad trust anchor"), (".,XX,1,8,2,00", "bad trust anchor"),
+    (".,1,8,2,xyz", "bad HEX in trust anchor"), (".,1,8,2,", "bad HEX in trust anchor"),
+    (".,257,3,8,", "bad key in trust anchor"), (".,257,3,8,AAA", "bad key in trust anchor"),
+    (".,256,3,8,AA==", "bad key in trust anchor"), (".,65536,8,2,00", ""), (".,1,256,2,00", ""), (".,1,8,256,00", ""),
+    (".,x,8,2,00", ""), (".,-1,8,2,00", ""), (".,257,3,256,AAAAAAAA", ""), ("bad..name,1,8,2,00", ""),
+    ("bad..name", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), ANCHORS)
+def test_trust_anchors(text: str, expected: Any) -> None:
+    """A DS, a key (which is kept as its DS), or a name below which nothing is proved."""
+    assert p.value_trust_anchor(p.line_unquote(text)) == expected
+
+
+@pytest.mark.parametrize(("text", "problem"), BAD_ANCHORS)
+def test_bad_trust_anchors(text: str, problem: str) -> None:
+    with pytest.raises(p.ConfigError) as caught:
+        p.value_trust_anchor(text)
+    assert problem in caught.value.problem
+
+
+LIMITS = [("1", (1, 200, 40, 150)), ("1,2,3,4", (1, 2, 3, 4)), ("0,0,0,9", (20, 200, 40, 9)), (",7", (20, 7, 40, 150))]
+
+
+@pytest.mark.parametrize(("text", "expected"), LIMITS)
+def test_dnssec_limits(text: str, expected: tuple[int, ...]) -> None:
+    assert p.value_dnssec_limits(text) == p.DnssecLimits(*expected)
+
+
+@pytest.mark.parametrize("text", ["x", "1,2,3,4,5", "-1", "1,x"])
+def test_bad_dnssec_limits(text: str) -> None:
+    with pytest.raises(p.ConfigError):
+        p.value_dnssec_limits(text)
+
+
+@pytest.mark.parametrize("text", ["yes", "NO", "no,"])
+def test_check_unsigned_is_bare_or_no(text: str) -> None:
+    assert p.value_check_unsigned("") is True
+    with pytest.raises(p.ConfigError, match="bad value for dnssec-check-unsigned"):
+        p.value_check_unsigned(text)
+
+
 INTEGERS = [
     (0, 10, "0", 0),
     (0, 10, "10", 10),

@@ -47,6 +47,41 @@ def test_the_facts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert store.fact(name("c"), p.TYPE_DS, NOW) is again
 
 
+def test_the_octets_of_facts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(p, "DNSSEC_FACTS_OCTETS", 10)
+    store = p.DnssecStore()
+
+    def learn(text: str, *sizes: int) -> None:
+        store.learn(name(text), p.TYPE_DS, p.DnssecFact(p.FACT_SECURE, NOW + 60, tuple(bytes(size) for size in sizes)))
+
+    def known() -> list[bytes]:
+        return [owner for owner, _, _ in store.facts()]
+
+    for text, sizes in (("a", (2, 2)), ("b", (4,)), ("a", (1, 1)), ("c", ()), ("d", (4,))):
+        learn(text, *sizes)
+    assert known() == [name(text) for text in "bacd"]
+    learn("e", 1)
+    assert known() == [name(text) for text in "acde"]
+    learn("f", 99)  # more than all may have: it is there, but alone
+    assert known() == [name("f")]
+    store.flush()
+    learn("g", 10)
+    learn("h")
+    assert known() == [name("g"), name("h")]
+
+
+def test_what_was_begun_before_a_flush_is_not_kept() -> None:
+    """It may rest on what was flushed."""
+    store = p.DnssecStore()
+    old, new, any_ = fact(), fact(), fact()
+    old.generation = store.generation
+    store.flush()
+    new.generation = store.generation
+    for known, kept in ((old, False), (new, True), (any_, True)):
+        store.learn(name("a"), p.TYPE_DS, known)
+        assert (store.fact(name("a"), p.TYPE_DS, NOW) is known) is kept
+
+
 def test_what_came_of_a_signature_is_remembered() -> None:
     store = p.DnssecStore()
     store.note(b"good", True)
@@ -355,7 +390,7 @@ def told(denial: Any) -> str:
 
 @pytest.mark.parametrize(("question", "owners", "expected"), rows(NSEC_DENIALS, "nsec") + rows(NSEC3_DENIALS, "nsec3"))
 def test_what_ranges_deny(question: str, owners: str, expected: str) -> None:
-    """Hashes stand in the order of names here, so that one chain serves for both; the order of the ranges is nothing."""
+    """Hashes stand in the order of names here, so that one chain serves for both; the order of ranges is nothing."""
     mode, _, wanted = expected.partition(":")
     asked, rrtype = question.split()
     ranges = ranges_of(owners.split(), mode == "nsec3")
@@ -365,6 +400,14 @@ def test_what_ranges_deny(question: str, owners: str, expected: str) -> None:
         )
         assert told(got) == wanted
         assert got is None or set(got.ranges) <= set(ranges)
+
+
+def test_a_wildcard_without_records_of_its_own_exists() -> None:
+    """There is `x.*.z`, so `*.z` exists, and stands for every name with nothing (RFC 4592 s.2.2.2, s.3.3.1)."""
+    ranges = [nsec("z x.*.z SOA"), nsec("a.z z A")]
+    got = p.dnssec_denial(name("nx.z"), 1, name("z"), ranges, lambda text, how: b"")
+    assert told(got) == "no data"
+    assert told(p.dnssec_denial(name("nx.z"), 1, name("z"), ranges[:1], lambda text, how: b"")) == "-"
 
 
 def test_ranges_with_another_salt_do_not_mix() -> None:
@@ -434,6 +477,9 @@ def test_hashed_ranges_are_found_by_their_hash() -> None:
         got = p.dnssec_ranges_denial(store, name(asked), rrtype, NOW)
         assert told(got and got[1]) == expected
     assert p.dnssec_ranges_denial(store, name("z"), p.TYPE_SOA, NOW) is None
+
+
+HASHES = [(1, 90, True), (1, 150, False), (40, 0, True), (120, 5, False)]
 
 
 @pytest.mark.parametrize(("labels", "iterations", "there"), HASHES)

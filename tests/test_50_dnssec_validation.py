@@ -12,9 +12,31 @@ import pytest
 
 import pydnsmasq as p
 from dnssecwire import (
-    CLOCK, CNAME, DAY, DNAME, DNSKEY, DS, NOW, NS, NSEC, NSEC3, NSECS, ROOT, RRSIG, SOA, A, Key, Proved, Prover, Reply,
-    Rr, World, Zone, anchor, hashed, labels, order, parent,
-)  # fmt: skip
+    CLOCK,
+    CNAME,
+    DAY,
+    DNAME,
+    DNSKEY,
+    DS,
+    NOW,
+    NS,
+    NSEC,
+    NSEC3,
+    NSECS,
+    ROOT,
+    RRSIG,
+    SOA,
+    A,
+    Key,
+    Prover,
+    Reply,
+    Rr,
+    World,
+    Zone,
+    anchor,
+    bitmap,
+    tree,
+)
 from dnswire import pack_name as name
 from dnswire import type_code
 
@@ -23,28 +45,6 @@ WWW = name("www.z.tld")
 MX, TXT = 15, 16
 KINDS = ("nsec", "nsec3", "optout")
 EVIL = b"\6\6\6\6"
-
-# The signed zone z.tld, beside a signed and an unsigned child of its own, and another signed zone.
-LINES = """
-www A 192.0.2.1|www A 192.0.2.2|alias CNAME www.z.tld|far CNAME www.other.tld|dangling CNAME nx.z.tld|to.u CNAME x
-out CNAME host.u.z.tld|loop CNAME pool.z.tld|pool CNAME loop.z.tld|*.w A 192.0.2.3|a.b.ent A 192.0.2.4
-d DNAME s.z.tld|*.al CNAME www.z.tld|wwx TXT x
-"""
-
-
-def tree(denial: str = "nsec", **how: Any) -> World:
-    """Make the tree; `how` are arguments of z.tld."""
-    lines = [line for line in LINES.replace("\n", "|").split("|") if line and not line.startswith("to.u")]
-    how.setdefault("keys", [Key(3)])
-    return World(
-        Zone(".", keys=[Key(0)]),
-        Zone("tld", keys=[Key(1)], signers=[Key(2, 256)]),
-        Zone("other.tld", "www A 198.51.100.1", keys=[Key(5)]),
-        Zone("z.tld", *lines, denial=denial, **how),
-        Zone("s.z.tld", "www A 192.0.2.5", "back CNAME nx.z.tld", keys=[Key(4)], denial=denial),
-        Zone("u.z.tld", "host A 192.0.2.6", "in CNAME www.z.tld"),
-        without_ds=["u.z.tld"],
-    )
 
 
 def zone(world: World, text: str = "z.tld") -> Zone:
@@ -217,6 +217,80 @@ def test_a_name_that_exists_is_not_denied_by_the_code(kind: str, question: str) 
     assert verdict(world, asked, rrtype, reply) == "BOGUS 12"
 
 
+@pytest.mark.parametrize("kind", ["nsec", "nsec3"])
+def test_the_code_says_what_is_proved(kind: str) -> None:
+    """NOERROR above a proof that there is no such name."""
+    world = tree(kind)
+    for asked in ("nx.z.tld", "dangling.z.tld"):
+        reply = world.reply(asked)
+        reply.rcode = 0
+        assert verdict(world, asked, "A", reply) == "BOGUS 12"
+
+
+def test_data_is_not_denied_by_the_code() -> None:
+    """NXDOMAIN above data that is there and proved; an unsigned zone may answer as it likes."""
+    world = tree()
+    for asked, expected in (("www.z.tld", "BOGUS 6"), ("alias.z.tld", "BOGUS 6"), ("host.u.z.tld", "INSECURE")):
+        reply = world.reply(asked)
+        reply.rcode = 3
+        assert verdict(world, asked, "A", reply) == expected
+
+
+@pytest.mark.parametrize("kind", ["nsec", "nsec3"])
+@pytest.mark.parametrize("asked", ["www.z.tld", "nx.z.tld", "x.w.z.tld", "ent.z.tld"])
+def test_a_record_twice_is_one_record(kind: str, asked: str) -> None:
+    """RFC 2181 s.5."""
+    world = tree(kind)
+    reply = world.reply(asked)
+    reply.answer += reply.answer
+    reply.authority += reply.authority
+    assert verdict(world, asked, "A", reply) == "SECURE"
+
+
+NSEC3_FORMS: list[tuple[str, Callable[[bytes], bytes], str]] = [
+    ("whole", lambda data: data, "SECURE"),
+    ("another hash", lambda data: b"\2" + data[1:], "BOGUS 12"),
+    ("unknown flags", lambda data: data[:1] + b"\2" + data[2:], "BOGUS 12"),
+    ("another salt", lambda data: data[:4] + b"\1\xab" + data[5:], "BOGUS 12"),
+    ("other iterations", lambda data: data[:2] + b"\0\1" + data[4:], "BOGUS 12"),
+    ("too many iterations", lambda data: data[:2] + b"\0\x97" + data[4:], "BOGUS 27"),
+    ("a longer hash", lambda data: data[:5] + b"\x15" + data[6:26] + b"\0" + data[26:], "BOGUS 12"),
+    ("no hash", lambda data: data[:5] + b"\0" + data[26:], "BOGUS 12"),
+    ("a bad bitmap", lambda data: data + b"\0", "BOGUS 12"),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), [pytest.param(*row[1:], id=row[0]) for row in NSEC3_FORMS])
+def test_forms_of_nsec3(change: Callable[[bytes], bytes], expected: str) -> None:
+    """One of the records of a denial, well signed, in another form (RFC 5155 s.8.1, s.8.2)."""
+    world = tree("nsec3")
+    z = zone(world)
+    reply = world.reply("nx.z.tld")
+    first = next(rr for rr in reply.authority if rr.rrtype == NSEC3)
+    reply.drop(lambda rr: rr.owner == first.owner)
+    data = change(first.rdata)
+    reply.authority += [first._replace(rdata=data), *z.sign(first.owner, NSEC3, [data], 60)]
+    assert verdict(world, "nx.z.tld", "A", reply) == expected
+
+
+@pytest.mark.parametrize("owner", ["%s.sub.z.tld", "x%s.z.tld", "%s.s.z.tld", "*.z.tld"])
+def test_nsec3_at_another_place(owner: str) -> None:
+    """Hashes stand right below the apex."""
+    world = tree("nsec3")
+    z = zone(world)
+    reply = Reply(name("www.z.tld"), MX)
+    (first,) = [rr for rr in z.denying(WWW) if rr.rrtype == NSEC3]
+    elsewhere = name(owner.replace("%s", first.owner[1:33].decode()))
+    reply.authority = [first._replace(owner=elsewhere), *z.sign(elsewhere, NSEC3, [first.rdata], 60)]
+    assert verdict(world, "www.z.tld", "MX", reply) == "BOGUS 12"
+
+
+def test_hashes_in_capitals() -> None:
+    world = tree("nsec3")
+    reply = world.reply("nx.z.tld").change(lambda rr: rr.covers == NSEC3, owner=lambda rr: rr.owner.upper())
+    assert verdict(world, "nx.z.tld", "A", reply) == "SECURE"
+
+
 def denied(world: World, text: str, rrtype: int, rcode: int, *sets: list[Rr]) -> Reply:
     """Make a denial by hand."""
     return Reply(name(text), rrtype, rcode, authority=[*zone(world).rrset(Z, SOA), *(rr for one in sets for rr in one)])
@@ -239,9 +313,9 @@ def false_proofs(kind: str) -> list[tuple[str, Callable[[World], tuple[str, str,
 
         return make
 
-    def at(text: str, rrtype: str, owner: str, by: str) -> Callable[[World], tuple[str, str, Reply]]:
+    def at(text: str, rrtype: str, owner: str, by: str, rcode: int = 0) -> Callable[[World], tuple[str, str, Reply]]:
         def make(world: World) -> tuple[str, str, Reply]:
-            return text, rrtype, denied(world, text, type_code(rrtype), 0, zone(world, by).denying(name(owner)))
+            return text, rrtype, denied(world, text, type_code(rrtype), rcode, zone(world, by).denying(name(owner)))
 
         return make
 
@@ -257,6 +331,8 @@ def false_proofs(kind: str) -> list[tuple[str, Callable[[World], tuple[str, str,
         ("an alias is there", at("alias.z.tld", "A", "alias.z.tld", "z.tld")),
         ("another name", at("www.z.tld", "MX", "wwx.z.tld", "z.tld")),
         ("another zone", at("www.z.tld", "MX", "www.other.tld", "other.tld")),
+        ("another zone denies the name", at("www.z.tld", "MX", "www.other.tld", "other.tld", 3)),
+        ("another zone denies a cut", at("z.tld", "DS", "www.other.tld", "other.tld", 3)),
         ("a wildcard with the data", at("x.w.z.tld", "A", "*.w.z.tld", "z.tld")),
     ]
 
@@ -284,10 +360,26 @@ def test_the_proof_of_a_wildcard_is_no_proof_of_another_name() -> None:
     assert verdict(world, "x.w.z.tld", "MX", denied(world, "x.w.z.tld", MX, 0, forged)) == "BOGUS 12"
 
 
+def test_a_zone_does_not_deny_itself() -> None:
+    """What stands at its apex is for the parent to say, whatever the child covers."""
+    world = tree()
+    data = b"\1a" + Z + bitmap([A])
+    forged = [Rr(b"\2zz" + Z, NSEC, 60, data), *zone(world).sign(b"\2zz" + Z, NSEC, [data], 60)]
+    for code in (0, 3):
+        assert verdict(world, "z.tld", "DS", denied(world, "z.tld", DS, code, forged)) == "BOGUS 12"
+
+
+def test_a_zone_does_not_sign_its_own_ds() -> None:
+    world = tree()
+    datas = [Key(6).ds(Z)]
+    reply = Reply(Z, DS, answer=[Rr(Z, DS, 300, datas[0]), *zone(world).sign(Z, DS, datas, 300)])
+    assert verdict(world, "z.tld", "DS", reply) == "BOGUS 10"
+
+
 def test_two_nsec_records_of_one_name_do_not_count() -> None:
     world = tree()
     z = zone(world)
-    both = [b"\3www" + Z + p.rdata_strings([b""]), b"\3wwx" + Z + p.rdata_strings([b""])]
+    both = [b"\3wwx" + Z + bitmap([A]), b"\3wwy" + Z + bitmap([A])]
     forged = [Rr(WWW, NSEC, 60, data) for data in both] + z.sign(WWW, NSEC, both, 60)
     assert verdict(world, "www.z.tld", "MX", denied(world, "www.z.tld", MX, 0, forged)) == "BOGUS 12"
 
@@ -308,6 +400,17 @@ def test_a_wildcard_stands_for_no_name_with_a_closer_match(kind: str, text: str)
         answer = z.rrset(b"\1*" + Z, A, asked)
         reply = Reply(asked, A, answer=answer, authority=z.denying(asked, near, name("nx." + text + ".z.tld")))
         assert verdict(world, f"{text}.z.tld", "A", reply).startswith("BOGUS")
+
+
+def test_another_zone_does_not_prove_that_there_is_no_closer_match() -> None:
+    """Hashes of one zone lie anywhere between those of another."""
+    world = tree("nsec3")
+    zone(world).add("* A 203.0.113.1")
+    for text in ("other.tld", "s.z.tld"):
+        other = zone(world, text)
+        other.denial = "nsec3"
+        reply = Reply(WWW, A, answer=zone(world).rrset(b"\1*" + Z, A, WWW), authority=other.denying(WWW))
+        assert verdict(world, "www.z.tld", "A", reply) == "BOGUS 12"
 
 
 def test_a_wildcard_stands_for_names_without_a_closer_match() -> None:
@@ -462,7 +565,8 @@ SMALL: list[tuple[str, Callable[[Reply], Any], str]] = [
     ("a short signature", lambda reply: reply.change(is_signature, rdata=lambda rr: rr.rdata[:-1]), "BOGUS 6"),
     ("an empty signature", lambda reply: reply.change(is_signature, rdata=lambda rr: rr.rdata[:-128]), "BOGUS 6"),
     ("a long signature", lambda reply: reply.change(is_signature, rdata=lambda rr: rr.rdata + b"\0"), "BOGUS 6"),
-    ("of another type", lambda reply: reply.change(is_signature, rdata=lambda rr: b"\0\x10" + rr.rdata[2:]), "BOGUS 10"),
+    ("of another type", lambda reply: reply.change(
+        is_signature, rdata=lambda rr: b"\0\x10" + rr.rdata[2:]), "BOGUS 10"),
     ("at another name", lambda reply: reply.change(is_signature, owner=name("wwx.z.tld")), "BOGUS 10"),
     ("all at another name", lambda reply: reply.change(lambda rr: True, owner=name("wwx.z.tld")), "BOGUS 6"),
     ("capitals", lambda reply: reply.change(lambda rr: True, owner=name("wWw.Z.tLD")), "SECURE"),
@@ -483,6 +587,46 @@ def test_small_changes(change: Callable[[Reply], Any], expected: str) -> None:
     reply = world.reply("www.z.tld")
     change(reply)
     assert verdict(world, "www.z.tld", "A", reply) == expected
+
+
+def test_what_does_not_belong_to_the_answer_is_left_out() -> None:
+    """AD speaks for all that is there (RFC 4035 s.3.2.3)."""
+    world = tree()
+    z = zone(world)
+    reply = world.reply("alias.z.tld")
+    whole = len(reply.answer)
+    reply.answer += z.rrset(name("wwx.z.tld"), TXT)
+    reply.authority = [*z.rrset(Z, NS), *z.denying(WWW), Rr(Z, RRSIG, 9, b"\0\x10" + bytes(40))]
+    proved = Prover(world).prove("alias.z.tld", "A", reply)
+    assert str(proved) == "SECURE"
+    assert {rr.name for rr in proved.message.answers} == {name("alias.z.tld"), WWW}
+    assert len(proved.message.answers) == whole
+    assert {rr.rrtype for rr in proved.message.authority} == {NS, RRSIG}
+    assert len(proved.message.authority) == 2
+    assert proved.outcome.rewritten
+
+
+def test_what_belongs_to_the_answer_is_left() -> None:
+    for kind in KINDS[:2]:
+        world = tree(kind)
+        for asked, rrtype in QUESTIONS:
+            proved = Prover(world).prove(asked, rrtype)
+            reply = world.reply(asked, rrtype)
+            assert len(proved.message.answers) == len(reply.answer)
+            assert len(proved.message.authority) == len(reply.authority)
+            assert not proved.outcome.rewritten
+
+
+def test_records_of_another_class_are_left_out() -> None:
+    world = tree()
+    reply = world.reply("www.z.tld")
+    reply.answer.insert(0, Rr(WWW, A, 9, EVIL))
+    wire = bytearray(reply.wire)
+    at = 12 + len(WWW) + 4 + len(WWW) + 2
+    wire[at : at + 2] = b"\0\3"
+    proved = Prover(world).prove("www.z.tld", "A", bytes(wire))
+    assert str(proved) == "SECURE"
+    assert EVIL not in [rr.rdata for rr in proved.message.answers]
 
 
 def test_signed_servers_beside_an_answer() -> None:
@@ -519,7 +663,8 @@ CASES = {
     "SOA": (True, name("Ns.X") + name("H.X") + bytes(20)), "PTR": (True, name("P.X")), "RP": (True, name("A.X") * 2),
     "DNAME": (True, name("D.X")), "KX": (True, b"\0\1" + name("Kx.X")), "AFSDB": (True, b"\0\1" + name("A.X")),
     "NAPTR": (True, b"\0\1\0\1\1u\1a\1b" + name("N.X")), "TXT": (False, b"\1X"), "SVCB": (False, b"\0\1" + name("S.X")),
-    "HTTPS": (False, b"\0\1" + name("S.X")), "TYPE65280": (False, name("U.X")), "HINFO": (False, b"\1A\1B"),
+    "HTTPS": (False, b"\0\1" + name("S.X")), "TYPE65280": (False, name("U.X")),
+    "NSEC": (False, name("N.X") + b"\0\1\x40"), "HINFO": (False, b"\1A\1B"),
 }  # fmt: skip
 
 
@@ -553,6 +698,14 @@ def test_dname(change: Callable[[Reply], Any], expected: str) -> None:
     reply = world.reply("www.d.z.tld")
     change(reply)
     assert verdict(world, "www.d.z.tld", "A", reply).startswith(expected)
+
+
+def test_the_alias_of_a_dname_lives_no_longer_than_that() -> None:
+    """RFC 6672 s.3.1."""
+    world = tree()
+    reply = world.reply("www.d.z.tld").change(lambda rr: rr.rrtype == CNAME, ttl=9999)
+    proved = Prover(world).prove("www.d.z.tld", "A", reply)
+    assert (str(proved), {rr.ttl for rr in proved.message.answers}) == ("SECURE", {300})
 
 
 def test_an_alias_without_its_target_is_no_answer() -> None:
@@ -771,7 +924,8 @@ FAULTS: list[tuple[str, str, Callable[[World, Reply], None], str]] = [
     ("keys: late", "tld. DNSKEY", late_keys, "BOGUS 7"),
     ("keys: too few labels", "tld. DNSKEY", keys_of_wildcard, "BOGUS 10"),
     ("keys: another signer", "tld. DNSKEY", keys_by_other_signer, "BOGUS 10"),
-    ("keys: bad signature", "tld. DNSKEY", edit(lambda reply: reply.change(is_signature, rdata=last_changed)), "BOGUS 6"),
+    ("keys: bad signature", "tld. DNSKEY", edit(
+        lambda reply: reply.change(is_signature, rdata=last_changed)), "BOGUS 6"),
 ]  # fmt: skip
 
 
@@ -797,6 +951,33 @@ def test_a_broken_ds_answer_makes_no_zone_insecure(fault: Any, denial: str) -> N
     prover.edits["z.tld. DS"] = lambda reply: fault[2](prover.world, reply)
     bare = prover.world.reply("www.z.tld").drop(is_signature).change(is_a, rdata=EVIL)
     assert str(prover.prove("www.z.tld", "A", bare)).startswith("BOGUS")
+
+
+def test_two_zones_do_not_wait_for_each_other() -> None:
+    """The DS answer of each carries a record that the other has signed: neither proof asks for the other."""
+    world = tree()
+    for ours, theirs in (("z.tld", "other.tld"), ("other.tld", "z.tld")):
+        prover = Prover(world)
+        for here, there in ((ours, theirs), (theirs, ours)):
+            reply = Reply(name(here), DS, authority=zone(world, there).denying(name(there)))
+            prover.edits[f"{here}. DS"] = lambda _, reply=reply: reply
+        assert str(prover.prove(f"www.{ours}")).startswith("BOGUS")
+
+
+@pytest.mark.parametrize(("asked", "code"), [("z.tld. DS", 2), ("tld. DS", 5)])
+def test_unsigned_data_below_a_broken_chain(asked: str, code: int) -> None:
+    """The reason is that of what failed first."""
+    prover = Prover(tree())
+    prover.edits[asked] = lambda reply: rcode(code)(prover.world, reply)
+    bare = prover.world.reply("www.z.tld").drop(is_signature)
+    assert str(prover.prove("www.z.tld", "A", bare)) == "BOGUS 5"
+
+
+def test_below_a_name_that_is_not_there_nothing_is_asked() -> None:
+    prover = Prover(tree())
+    reply = Reply(name("c.b.a.nx.z.tld"), A, answer=[Rr(name("c.b.a.nx.z.tld"), A, 300, EVIL)])
+    assert str(prover.prove("c.b.a.nx.z.tld", "A", reply)) == "BOGUS 10"
+    assert [asked for asked in prover.asked if asked.endswith("DS")] == ["tld. DS", "z.tld. DS", "nx.z.tld. DS"]
 
 
 def test_keys_are_signed_by_any_that_a_ds_is_of() -> None:
@@ -925,7 +1106,8 @@ def anchor_of(text: str, data: bytes) -> str:
 
 
 ANCHORS = [
-    ("2!", "BOGUS 9"), ("2! 4", "SECURE"), ("99", "INSECURE"), ("2@99", "INSECURE"), ("99 2", "SECURE"), ("1", "SECURE"),
+    ("2!", "BOGUS 9"), ("2! 4", "SECURE"), ("99", "INSECURE"), ("2@99", "INSECURE"), ("99 2", "SECURE"),
+    ("1", "SECURE"),
 ]  # fmt: skip
 
 
@@ -942,7 +1124,8 @@ def hidden() -> World:
     """The public tree does not know corp.tld, and knows local.tld as signed."""
     world = tree()
     world.zones[name("corp.tld")] = Zone("corp.tld", "www A 10.0.0.1")
-    world.zones[name("10.in-addr.arpa")] = Zone("10.in-addr.arpa", "1.0.0 PTR x.corp.tld")
+    for net in ("10", "11"):
+        world.zones[name(f"{net}.in-addr.arpa")] = Zone(f"{net}.in-addr.arpa", "1.0.0 PTR x.corp.tld")
     return world
 
 
@@ -959,7 +1142,9 @@ OVERLAYS = [
     ("www.corp.tld", "trust-anchor=corp.tld", "INSECURE"),
     ("1.0.0.10.in-addr.arpa", "", "BOGUS"),
     ("1.0.0.10.in-addr.arpa", "bogus-priv", "INSECURE"),
-    ("1.0.0.11.in-addr.arpa", "bogus-priv", "SECURE"),
+    ("1.0.0.11.in-addr.arpa", "bogus-priv", "BOGUS"),
+    ("1.0.0.11.in-addr.arpa", "server=/11.in-addr.arpa/127.0.0.1", "INSECURE"),
+    ("1.0.0.11.in-addr.arpa", "server=/11.in-addr.arpa/127.0.0.1|bogus-priv", "INSECURE"),
     ("www.z.tld", "server=/z.tld/127.0.0.1", "SECURE"),
     ("www.z.tld", "dnssec-check-unsigned=no", "SECURE"),
 ]
@@ -970,9 +1155,19 @@ def test_zones_that_the_public_tree_does_not_know(asked: str, lines: str, expect
     rrtype = "PTR" if asked.endswith("arpa") else "A"
     world = hidden()
     reply = world.reply(asked, rrtype)
-    del world.zones[name("corp.tld")], world.zones[name("10.in-addr.arpa")]  # nobody finds them from the root
+    for hidden_ in ("corp.tld", "10.in-addr.arpa", "11.in-addr.arpa"):  # nobody finds them from the root
+        del world.zones[name(hidden_)]
     prover = Prover(world, *anchored(world), *filter(None, lines.split("|")))
     assert str(prover.prove(asked, rrtype, reply)).startswith(expected)
+
+
+@pytest.mark.parametrize(("line", "expected"), [("", "BOGUS 9"), ("server=/corp.tld/127.0.0.1", "INSECURE")])
+def test_a_signed_zone_that_the_public_tree_does_not_know(line: str, expected: str) -> None:
+    world = hidden()
+    world.zones[name("corp.tld")].keys = world.zones[name("corp.tld")].signers = [Key(9)]
+    reply = world.reply("www.corp.tld")
+    del world.zones[name("corp.tld")]
+    assert verdict(world, "www.corp.tld", "A", reply, *anchored(world), *filter(None, [line])) == expected
 
 
 LOOSE = ["server=/z.tld/127.0.0.1", "dnssec-check-unsigned=no"]
@@ -1044,6 +1239,22 @@ def test_a_proof_that_takes_too_long_is_given_up() -> None:
     prover = Prover(tree("nsec3"), cpu=Meter(p.DNSSEC_CPU_MAX / 4))
     proved = prover.prove("nx.z.tld")
     assert str(proved) == "ABANDONED 0"
+    warm = Prover(tree())
+    warm.prove("www.z.tld")
+    for step, expected in ((p.DNSSEC_CPU_MAX / 60, "SECURE"), (p.DNSSEC_CPU_MAX / 15, "ABANDONED 0")):
+        warm.cpu = Meter(step)
+        warm.store._outcomes[1].clear()
+        reply = Reply(name("n0.z.tld"), A, answer=sets_without_end(warm.world, 10))
+        assert str(warm.prove("n0.z.tld", "A", reply)) == expected
+
+
+def test_each_turn_does_something() -> None:
+    """However little time a turn has."""
+    warm = Prover(tree())
+    warm.prove("www.z.tld")
+    warm.store._outcomes[1].clear()
+    warm.cpu = Meter(p.DNSSEC_TURN * 1.1)
+    assert str(warm.prove("www.z.tld")) == "SECURE"
 
 
 @pytest.mark.parametrize(
@@ -1053,6 +1264,28 @@ def test_a_proof_that_takes_too_long_is_given_up() -> None:
 def test_limits(limits: str, expected: str) -> None:
     """www.z.tld needs five questions, six signatures and three digests of keys."""
     assert verdict(tree(), "www.z.tld", "A", None, *anchored(tree()), f"dnssec-limits={limits}") == expected
+
+
+def test_a_dear_answer_does_not_make_zones_bogus_for_others() -> None:
+    """Only what is dear by itself does."""
+    prover = Prover(tree())
+    far = zone(prover.world, "other.tld").rrset(name("www.other.tld"), A)
+    reply = Reply(name("n0.z.tld"), A, answer=sets_without_end(prover.world, 191) + far)
+    assert str(prover.prove("n0.z.tld", "A", reply)) == "ABANDONED 0"  # at the keys of other.tld
+    assert "other.tld. DNSKEY" in prover.asked
+    assert p.FACT_BOGUS not in [fact.kind for _, _, fact in prover.store.facts()]
+    assert str(prover.prove("www.other.tld")) == "SECURE"
+
+    def bad_first(reply: Reply) -> None:
+        good = reply.answer[-1]
+        bad = [good._replace(rdata=good.rdata[:-2] + struct.pack("!H", turn)) for turn in range(30)]
+        reply.answer = [*reply.answer[:-1], *bad, good]
+
+    prover = Prover(tree())
+    prover.edits["z.tld. DNSKEY"] = bad_first
+    assert str(prover.prove("www.z.tld")).startswith(("ABANDONED", "BOGUS"))
+    fact = prover.store.fact(Z, DNSKEY, NOW)
+    assert fact is not None and (fact.kind, fact.expires) == (p.FACT_BOGUS, NOW + p.DNSSEC_BOGUS_SECONDS)
 
 
 def many_bad(world: World, count: int) -> Reply:
@@ -1099,25 +1332,28 @@ def test_entries_with_one_tag() -> None:
     assert verdict(world, "www.z.tld") == "SECURE"
 
 
+def sets_without_end(world: World, count: int) -> list[Rr]:
+    return [rr for at in range(count) for rr in resigned(world, name(f"n{at}.z.tld"), [bytes((1, 1, 1, at))]).answer]
+
+
 def test_all_work_together_is_bounded() -> None:
-    """Sets without end: 200 operations, then it is over."""
+    """200 operations, then it is over."""
     world = tree()
-    z = zone(world)
-    answer = [
-        rr for turn in range(220) for rr in resigned(world, name(f"n{turn}.z.tld"), [bytes((1, 1, 1, turn))]).answer
-    ]
-    proved = Prover(world).prove("www.z.tld", "A", Reply(WWW, A, answer=[*z.rrset(WWW, A), *answer]))
+    proved = Prover(world).prove("n0.z.tld", "A", Reply(name("n0.z.tld"), A, answer=sets_without_end(world, 220)))
     assert (str(proved), proved.work.crypto) == ("ABANDONED 0", 200)
 
 
 def test_a_proof_that_was_given_up() -> None:
-    fact = p.dnssec_abandoned(Z, "x", NOW, True)
-    assert isinstance(fact, p.DnssecFact)
+    prover = Prover(tree())
+    message = p.dns_message_unpack(prover.world.reply(Z, DS).wire)
+    work = p.DnssecWork(prover.config.dnssec_limits, prover.cpu)
+    fact, verdict_ = (
+        p.dnssec_abandoned(p.DnssecProof(message, Z, DS, prover.view(), work, fact), "x", NOW) for fact in (True, False)
+    )
     assert (fact.kind, fact.expires, fact.ede) == (p.FACT_BOGUS, NOW + p.DNSSEC_BOGUS_SECONDS, 0)
-    given_up = p.dnssec_abandoned(Z, "x", NOW, False)
-    assert isinstance(given_up, p.DnssecVerdict)
-    assert (given_up.status, given_up.ede) == ("ABANDONED", 0)
-    assert given_up.notes == ("limit exceeded: x", "validation of z.tld failed: resource limit exceeded.")
+    assert (verdict_.status, verdict_.ede) == ("ABANDONED", 0)
+    expected = ("limit exceeded: x", "validation of z.tld failed: resource limit exceeded.")
+    assert fact.notes == verdict_.notes == expected
 
 
 # -- hostile data ---------------------------------------------------------------------------
@@ -1354,8 +1590,7 @@ def test_what_opt_out_leaves_open_is_not_denied_later() -> None:
 def test_ranges_come_with_their_soa_and_end_in_time() -> None:
     prover = Prover(tree(minimum=30))
     outcome = prover.prove("nx.z.tld").outcome
-    owner, rdata, signatures, ttl = outcome.soa
-    assert (owner, rdata, ttl, len(signatures)) == (Z, zone(prover.world).sets[Z, SOA][0], 30, 1)
+    assert outcome.soa[:2] + outcome.soa[3:] == (Z, zone(prover.world).sets[Z, SOA][0], 30)
     assert {(one.zone, one.ttl, one.expires) for one in outcome.ranges} == {(Z, 30, NOW + 30)}
     assert prover.prove("www.z.tld").outcome.ranges == []
     without = prover.world.reply("nx.z.tld").drop(of(SOA))

@@ -9,6 +9,7 @@ import pytest
 
 import dnswire
 import pydnsmasq as p
+from dnssecwire import RRSIG, Prover, passed_on, tree, validating
 from pure import NOW, Pure, addr, at, name
 
 HOSTS = "10.1.1.1 host1 Host1.lan\n10.1.1.2 host2\nfd00::2 host2\n10.1.1.3 multi\n10.1.1.4 multi\n10.1.1.5 multi\n"
@@ -622,6 +623,170 @@ def test_refresh_of_what_is_popular_and_near_its_end() -> None:
     pure.now += 280
     assert [entry.rrtype for entry in pure.ask("x.test").answer.refresh] == [p.TYPE_A]
     assert pure.ask("n.test").answer.refresh == []
+
+
+# -- from the cache, with DNSSEC ------------------------------------------------------------------
+
+SIGNED = [
+    "www.z.tld A", "www.z.tld MX", "nx.z.tld A", "ent.z.tld A", "x.w.z.tld A", "x.w.z.tld MX", "alias.z.tld A",
+    "far.z.tld A", "far.z.tld MX", "dangling.z.tld A", "x.al.z.tld A", "www.d.z.tld A", "nx.d.z.tld A", "u.z.tld DS",
+    "s.z.tld DS", "nx.z.tld DS", "host.u.z.tld A", "nx.u.z.tld A", "out.z.tld A", "z.tld DNSKEY",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["nsec", "nsec3", "optout"])
+@pytest.mark.parametrize("question", SIGNED)
+def test_what_a_validator_gets_from_the_cache(question: str, kind: str) -> None:
+    """It can prove as much as with the answer itself; if not, it is asked for again."""
+    asked, qtype = question.split()
+    world = tree(kind)
+    pure = validating(world, "cache-rr=ANY")
+    passed_on(pure, world, asked, qtype)
+    pure.now += 10
+    seen = pure.ask(asked, qtype, do=True)
+    if seen.outcome == "reply":
+        expected = str(Prover(world).prove(asked, qtype))
+        assert str(Prover(world).prove(asked, qtype, seen.wires[0])) == expected
+        assert ("AD" in seen.flags.split()) is (expected == "SECURE")
+    else:
+        assert (seen.outcome, "d.z.tld" in asked or qtype in ("DS", "DNSKEY")) == ("forward", True)
+
+
+BITS = [({}, False, False), ({"flags": "RD AD"}, True, False), ({"do": True}, True, True),
+        ({"edns": 1232}, False, False),
+        ({"flags": "RD CD"}, False, False), ({"flags": "RD AD CD"}, False, False)]  # fmt: skip
+
+
+@pytest.mark.parametrize("question", ["www.z.tld A", "www.z.tld TXT", "nx.z.tld A", "x.w.z.tld A", "alias.z.tld A"])
+@pytest.mark.parametrize(("how", "ad", "signed"), BITS)
+def test_who_learns_that_cached_data_is_proved(question: str, how: dict[str, Any], ad: bool, signed: bool) -> None:
+    """RFC 6840 s.5.7, s.5.8; RFC 4035 s.3.2.1: no DNSSEC records for who did not ask for them."""
+    asked, qtype = question.split()
+    world = tree()
+    pure = validating(world)
+    passed_on(pure, world, asked, qtype)
+    seen = pure.ask(asked, qtype, **how)
+    assert ("AD" in seen.flags.split(), "CD" in seen.flags.split()) == (ad, "CD" in str(how))
+    message = dnswire.parse(seen.wires[0])
+    kinds = {item.rtype for item in message.answer + message.authority}
+    assert bool(kinds & {"RRSIG", "NSEC"}) is signed
+
+
+@pytest.mark.parametrize(("asked", "kept"), [("host.u.z.tld", True), ("out.z.tld", True)])
+def test_insecure_data_has_no_ad(asked: str, kept: bool) -> None:
+    world = tree()
+    pure = validating(world, "log-queries=extra")
+    passed_on(pure, world, asked)
+    seen = pure.ask(asked, flags="RD AD")
+    assert (seen.outcome == "reply", "AD" in seen.flags.split()) == (kept, False)
+    assert not any("signed" in line for line in seen.lines)
+
+
+def test_one_insecure_part_takes_ad_away() -> None:
+    """An alias that is proved, to a target that is not."""
+    world = tree()
+    pure = validating(world, "cname=ours.z.tld,www.z.tld")
+    passed_on(pure, world, "out.z.tld", "A")
+    passed_on(pure, world, "www.z.tld", "A")
+    for asked, ad in (("out.z.tld", False), ("www.z.tld", True), ("ours.z.tld", False)):
+        assert ("AD" in pure.ask(asked, flags="RD AD").flags.split()) is ad
+
+
+def test_stale_data_is_not_proved() -> None:
+    world = tree()
+    pure = validating(world, "use-stale-cache")
+    passed_on(pure, world, "www.z.tld")
+    pure.now += 10_000
+    seen = pure.ask("www.z.tld", flags="RD AD")
+    assert (seen.outcome, "AD" in seen.flags.split()) == ("reply", False)
+
+
+def test_the_log_tells_what_is_proved() -> None:
+    world = tree()
+    for line, suffix in (("log-queries", ""), ("log-queries=extra", " (DNSSEC signed)")):
+        pure = validating(world, line)
+        for asked, value in (("www.z.tld", "192.0.2.1"), ("nx.z.tld", "NXDOMAIN"), ("alias.z.tld", "<CNAME>")):
+            passed_on(pure, world, asked)
+            lines = [text for text in pure.ask(asked).lines if value in text]
+            assert lines[0].endswith(value + suffix), lines
+
+
+def denying(
+    kind: str, *lines: str, known: tuple[str, ...] = ("nx.z.tld", "zz.z.tld", "x.w.z.tld", "b.ent.z.tld")
+) -> Pure:
+    """A state that has passed on some denials."""
+    world = tree(kind)
+    pure = validating(world, *lines)
+    for asked in known:
+        passed_on(pure, world, asked, "TXT")
+    return pure
+
+
+@pytest.mark.parametrize("kind", ["nsec", "nsec3"])
+def test_what_is_denied_without_a_question_upstream(kind: str) -> None:
+    """RFC 8198: the answer is proved, whole, and no longer-lived than its parts."""
+    world = tree(kind)
+    pure = denying(kind)
+    pure.now += 10
+    seen = 0
+    for text in ("ny", "a.nx", "x.y.zz", "nx.w", "u.nx", "b.zz", "nz"):
+        asked = f"{text}.z.tld"
+        plain, full = pure.ask(asked, "AAAA", flags="RD AD"), pure.ask(asked, "AAAA", do=True)
+        assert plain.outcome == full.outcome
+        if plain.outcome != "reply":
+            continue
+        seen += 1
+        truth = world.reply(asked, "AAAA")
+        assert (plain.rcode, plain.flags, full.flags) == (
+            ("NOERROR", "NXDOMAIN")[truth.rcode // 3],
+            *["QR RD RA AD"] * 2,
+        )
+        assert str(Prover(world).prove(asked, "AAAA", full.wires[0])) == "SECURE"
+        assert [item.split()[3] for item in plain.authority] == ["SOA"]
+        assert {int(item.split()[1]) for item in full.authority} == {50}
+        assert plain.answer.lasting is False
+    assert seen > 3
+
+
+NOT_DENIED = [
+    ("", {}, True), ("no-negcache", {}, False), ("server=/z.tld/1.1.1.1", {}, False), ("local=/nz.z.tld/", {}, True),
+    ("", {"flags": "RD CD"}, False), ("", {"flags": ""}, False), ("", {"klass": "CH"}, False),
+    ("", {"options": [(8, b"\0\1\x18\0\1\2\3")]}, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "how", "denied"), NOT_DENIED)
+def test_who_is_denied_without_a_question_upstream(line: str, how: dict[str, Any], denied: bool) -> None:
+    pure = denying("nsec", *filter(None, [line]))
+    seen = pure.ask("ny.z.tld", "AAAA", **how)
+    assert (seen.outcome == "reply" and seen.rcode == "NXDOMAIN") is denied
+
+
+def test_what_is_ours_is_not_denied() -> None:
+    pure = denying("nsec", "address=/ny.z.tld/10.0.0.1", "host-record=nz.z.tld,10.0.0.2", "txt-record=na.z.tld,x")
+    assert pure.ask("ny.z.tld").rdatas == ["10.0.0.1"]
+    assert pure.ask("nz.z.tld").rdatas == ["10.0.0.2"]
+    seen = pure.ask("nz.z.tld", "AAAA", flags="RD AD")
+    assert (seen.rcode, "AD" in seen.flags.split()) == ("NOERROR", False)
+    assert pure.ask("na.z.tld", "TXT").rdatas == ['"x"']
+    assert pure.ask("na.z.tld", "A").rcode == "NOERROR"
+
+
+def test_denial_ends_with_its_parts() -> None:
+    pure = denying("nsec3")
+    assert pure.ask("ny.z.tld").rcode == "NXDOMAIN"
+    pure.now += 60
+    assert pure.ask("ny.z.tld").outcome == "forward"
+
+
+def test_a_changed_answer_teaches_nothing() -> None:
+    world = tree()
+    pure = validating(world)
+    reply = world.reply("nx.z.tld", "TXT").change(lambda rr: rr.rrtype == RRSIG, rdata=lambda rr: rr.rdata[:-1] + b"x")
+    back = passed_on(pure, world, "nx.z.tld", "TXT", reply)
+    assert back.packed().rcode == "SERVFAIL"
+    assert pure.ask("ny.z.tld").outcome == "forward"
+    assert pure.ask("nx.z.tld", "TXT").outcome == "forward"
 
 
 # -- size, EDNS, flags ------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ import pytest
 
 import dnswire
 import pydnsmasq as p
-from pure import NOW, Pure, addr, name
+from dnssecwire import CLOCK, Reply, Zone, passed_on, tree, validating
+from pure import NOW, Back, Pure, addr, name
 
 SOA = "example 300 SOA ns.example root.example 1 3600 600 86400 60"
 MAC = bytes.fromhex("0102030405ff")
@@ -610,6 +611,157 @@ def test_a_server_that_does_not_recurse_is_named() -> None:
     assert back.packed().rcode == "NOERROR"
     assert "nameserver 9.9.9.9 refused to do a recursive query" in pure.log.texts()
     assert entries(pure) == {}
+
+
+# -- DNSSEC ------------------------------------------------------------------------------------------------
+
+CLIENTS = [  # how it asks, AD, whether DNSSEC records are left
+    ({}, False, False), ({"edns": 1232}, False, False), ({"flags": "RD AD"}, True, False), ({"do": True}, True, True),
+    ({"flags": "RD CD"}, False, False), ({"flags": "RD AD CD"}, False, False),
+    ({"flags": "RD CD", "do": True}, False, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["nsec", "nsec3"])
+@pytest.mark.parametrize("asked", ["www.z.tld", "nx.z.tld", "x.w.z.tld", "far.z.tld"])
+@pytest.mark.parametrize(("how", "ad", "signed"), CLIENTS)
+def test_what_of_a_proved_reply_is_passed_on(
+    kind: str, asked: str, how: dict[str, Any], ad: bool, signed: bool
+) -> None:
+    world = tree(kind)
+    pure = validating(world, "log-queries")
+    back = passed_on(pure, world, asked, "A", **how)
+    message = back.packed()
+    assert (message.has("AD"), message.has("CD")) == (ad, "CD" in str(how))
+    assert message.rcode == ("NXDOMAIN" if asked.startswith("nx") else "NOERROR")
+    kinds = {item.rtype for item in message.answer + message.authority}
+    assert bool(kinds & {"RRSIG", "NSEC", "NSEC3"}) is signed
+    assert ("validation result is SECURE" in back.lines) is ("CD" not in str(how))
+    assert bool(entries(pure)) is ("CD" not in str(how))
+
+
+@pytest.mark.parametrize("asked", ["host.u.z.tld", "nx.u.z.tld"])
+def test_an_insecure_reply_is_passed_on(asked: str) -> None:
+    world = tree()
+    pure = validating(world, "log-queries=extra")
+    back = passed_on(pure, world, asked, "A", flags="RD AD", edns=1232)
+    assert (back.packed().has("AD"), back.packed().ede) == (False, [])
+    assert back.lines[0] == "validation result is INSECURE"
+    assert not any("signed" in line for line in back.lines)
+
+
+@pytest.mark.parametrize("rtype", ["RRSIG", "NSEC"])
+def test_who_asks_for_dnssec_records_gets_them(rtype: str) -> None:
+    world = tree()
+    z = world.zones[name("z.tld")]
+    www = name("www.z.tld")
+    reply = Reply(www, dnswire.type_code(rtype), 0, z.denying(www))
+    message = passed_on(validating(world), world, "www.z.tld", rtype, reply).packed()
+    assert [item.rtype for item in message.answer] == [rtype]
+
+
+BAD = [
+    ("", 6, "validation www.z.tld is BOGUS"),
+    ("log-queries=extra", 6, "validation www.z.tld is BOGUS (EDE: DNSSEC bogus)"),
+]
+
+
+def forged(world: Any) -> Reply:
+    reply: Reply = world.reply("www.z.tld")
+    return reply.change(lambda rr: rr.rrtype == 1, rdata=b"\6\6\6\6")
+
+
+@pytest.mark.parametrize(("line", "ede", "text"), BAD)
+@pytest.mark.parametrize("how", [{"edns": 1232}, {"do": True}, {"flags": "RD AD", "edns": 512}])
+def test_a_bogus_reply_is_a_failure(line: str, ede: int, text: str, how: dict[str, Any]) -> None:
+    world = tree()
+    pure = validating(world, line or "log-queries")
+    back = passed_on(pure, world, "www.z.tld", "A", forged(world), **how)
+    message = back.packed()
+    assert (message.rcode, message.has("AD"), message.ede) == ("SERVFAIL", False, [ede])
+    assert (message.answer, message.authority, message.additional) == ([], [], [])
+    assert [one.lower() for one in back.lines] == [text.lower()]
+    assert entries(pure) == {}
+
+
+def test_a_bogus_reply_goes_to_who_checks_himself() -> None:
+    world = tree()
+    pure = validating(world)
+    back = passed_on(pure, world, "www.z.tld", "A", forged(world), flags="RD CD")
+    assert (back.packed().rcode, "6.6.6.6" in back.packed().rdatas("A")) == ("NOERROR", True)
+    assert entries(pure) == {}
+
+
+def test_dnssec_debug_passes_bogus_data() -> None:
+    world = tree()
+    pure = validating(world, "dnssec-debug", "log-queries")
+    back = passed_on(pure, world, "www.z.tld", "A", forged(world), flags="RD AD", edns=1232)
+    message = back.packed()
+    assert (message.rcode, message.has("AD"), message.ede) == ("NOERROR", False, [6])
+    assert "6.6.6.6" in message.rdatas("A")
+    assert back.lines[0] == "validation www.z.tld is BOGUS"
+    assert entries(pure) == {}
+
+
+def test_a_proof_that_was_given_up_is_a_failure_and_said() -> None:
+    world = tree()
+    pure = validating(world, "dnssec-limits=20,1", "log-queries")
+    back = passed_on(pure, world, "www.z.tld", "A", edns=1232)
+    assert (back.packed().rcode, back.packed().ede) == ("SERVFAIL", [0])
+    assert back.lines == ["validation www.z.tld is ABANDONED"]
+
+
+def test_a_truncated_reply_is_emptied() -> None:
+    world = tree()
+    pure = validating(world, "log-queries")
+    query = pure.query("www.z.tld")
+    wire = bytearray(world.reply("www.z.tld").wire)
+    wire[2] |= 2
+    message = p.dns_message_unpack(bytes(wire))
+    back = Back(p.dns_review(message, query, pure.state, pure.now, p.Upstream("9.9.9.9", 53)), query)
+    packed = back.packed()
+    assert (packed.has("TC"), packed.answer, back.lines[0]) == (True, [], "validation result is TRUNCATED")
+    assert entries(pure) == {}
+
+
+def test_nothing_outlives_its_signature() -> None:
+    """In the message, and in the cache."""
+    world = tree()
+    z: Zone = world.zones[name("z.tld")]
+    www = name("www.z.tld")
+    reply = Reply(www, 1, 0, z.rrset(www, 1, ends=CLOCK + 30))
+    pure = validating(world)
+    back = passed_on(pure, world, "www.z.tld", "A", reply)
+    assert {item.ttl for item in back.packed().answer} == {30}
+    assert lives(pure) == {("www.z.tld", "A"): 30}
+
+
+def test_a_name_of_ours_that_is_denied_elsewhere_is_not_proved_empty() -> None:
+    """NXDOMAIN becomes an empty answer, which nobody has signed."""
+    world = tree()
+    pure = validating(world, "host-record=nx.z.tld,10.0.0.1", "log-queries=extra")
+    back = passed_on(pure, world, "nx.z.tld", "MX", flags="RD AD")
+    assert (back.packed().rcode, back.packed().has("AD")) == ("NOERROR", False)
+    assert not any("signed" in line for line in back.lines)
+
+
+CHANGED = [
+    ("filter-A", "www.z.tld A"), ("bogus-nxdomain=192.0.2.1", "www.z.tld A"),
+    ("alias=192.0.2.1,10.0.0.1", "www.z.tld A"),
+    ("ignore-address=192.0.2.1", "www.z.tld A"), ("filter-A", "alias.z.tld A"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "question"), CHANGED)
+def test_what_we_change_is_not_proved(line: str, question: str) -> None:
+    """Neither now nor from the cache: AD would be a lie."""
+    world = tree()
+    pure = validating(world, line)
+    asked, qtype = question.split()
+    back = passed_on(pure, world, asked, qtype, flags="RD AD")
+    assert back.dropped or not back.packed().has("AD")
+    seen = pure.ask(asked, qtype, flags="RD AD")
+    assert seen.outcome != "reply" or "AD" not in seen.flags.split()
 
 
 # -- the log ----------------------------------------------------------------------------------------------

@@ -332,7 +332,7 @@ def test_a_hanging_script_keeps_nobody_waiting(kit: Kit) -> None:
     began = time.monotonic()
     for number in range(120):
         helper.put(call(str(number)))
-    assert time.monotonic() - began < 0.25
+    assert time.monotonic() - began < 2
     assert kit.lines() == []
     kit.open_gate()
     wait_until(lambda: len(kit.lines()) == 120, 10, "all runs")

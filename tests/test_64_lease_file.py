@@ -631,7 +631,7 @@ def test_putting_is_quick(writer: WriterKit) -> None:
     for number in range(100):
         writer.put(number)
         writer.writer.poke()
-    assert time.monotonic() - began < 0.25 and writer.sent == []
+    assert time.monotonic() - began < 2 and writer.sent == []
 
 
 def test_a_change_without_a_reply_is_written(writer: WriterKit) -> None:

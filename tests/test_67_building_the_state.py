@@ -185,6 +185,96 @@ def test_a_file_that_names_only_ourselves_changes_nothing(tmp_path: pathlib.Path
     assert watch.poll() and [rule.address for rule in watch.rules] == ["10.0.0.2"]
 
 
+# -- the clock of signatures ------------------------------------------------------------
+
+FLOOR = pydnsmasq.CLOCK_FLOOR
+START = FLOOR + 1_000_000
+
+
+class Wall:
+    """The wall clock of the program, in our hands; what it stamps gets that time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, now: float) -> None:
+        self.now = now
+        utime = os.utime
+        monkeypatch.setattr(pydnsmasq.time, "time", lambda: self.now)
+        monkeypatch.setattr(pydnsmasq.os, "utime", lambda path, times=None: utime(path, times or (self.now, self.now)))
+
+
+def test_a_clock_before_this_version_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = Wall(monkeypatch, FLOOR - 1)
+    clock = pydnsmasq.SignatureClock(settings(), LogLines().log)
+    clock.start()
+    assert (clock.trusted, clock.poll(), clock.until_signal) == (False, False, False)
+    assert clock.texts() == ["DNSSEC signature timestamps not checked until system time valid"]
+    wall.now = FLOOR
+    assert (clock.poll(), clock.trusted, clock.poll(), clock.texts()) == (True, True, False, [])
+    wall.now = 0  # once right is right
+    assert (clock.poll(), clock.trusted) == (False, True)
+
+
+def test_times_wait_for_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    Wall(monkeypatch, START)
+    clock = pydnsmasq.SignatureClock(settings("dnssec-no-timecheck\n"), LogLines().log)
+    clock.start()
+    assert (clock.until_signal, clock.trusted) == (True, True)
+    assert clock.texts() == ["DNSSEC signature timestamps not checked until receipt of SIGINT"]
+
+
+def test_the_time_stamp_is_made_and_kept(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Born in 2015, it is the time of the last start or end with a right clock."""
+    path = tmp_path / "stamp"
+    wall = Wall(monkeypatch, 1_000_000)
+    conf = settings(f"dnssec-timestamp={path}\n")
+    clock = pydnsmasq.SignatureClock(conf, LogLines().log)
+    clock.start()
+    assert (int(path.stat().st_mtime), clock.trusted) == (pydnsmasq.DNSSEC_STAMP, False)
+    clock.stamp()
+    assert int(path.stat().st_mtime) == pydnsmasq.DNSSEC_STAMP  # a wrong time is not noted
+    wall.now = START
+    assert clock.poll()
+    assert int(path.stat().st_mtime) == START
+    wall.now += 500
+    clock.stamp()
+    assert int(path.stat().st_mtime) == START + 500
+    wall.now = START + 499  # the next start, with a clock that went back
+    again = pydnsmasq.SignatureClock(conf, LogLines().log)
+    again.start()
+    assert not again.trusted
+    wall.now += 1
+    assert again.poll()
+
+
+def test_a_time_stamp_that_cannot_be_made(tmp_path: pathlib.Path) -> None:
+    clock = pydnsmasq.SignatureClock(settings(f"dnssec-timestamp={tmp_path}/no/stamp\n"), LogLines().log)
+    with pytest.raises(pydnsmasq.StartError, match="cannot create timestamp file .*/no/stamp: No such file"):
+        clock.start()
+
+
+def test_a_lost_time_stamp_does_no_harm(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Wall(monkeypatch, START)
+    path, log = tmp_path / "stamp", LogLines()
+    clock = pydnsmasq.SignatureClock(settings(f"dnssec-timestamp={path}\n"), log.log)
+    clock.start()
+    path.unlink()
+    clock.stamp()
+    assert clock.trusted and not path.exists()
+
+
+@pytest.mark.parametrize(("line", "trusted"), [("", False), ("leasefile-ro\n", True)])
+def test_the_lease_file_was_written_in_the_past(
+    line: str, trusted: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "leases"
+    path.touch()
+    os.utime(path, (START + 100, START + 100))
+    Wall(monkeypatch, START)
+    conf = settings(f"dhcp-leasefile={path}\ndhcp-range=10.0.0.1,10.0.0.9\n{line}")
+    clock = pydnsmasq.SignatureClock(conf, LogLines().log)
+    clock.start()
+    assert clock.trusted is trusted
+
+
 # -- building the state -----------------------------------------------------------
 
 

@@ -114,6 +114,47 @@ def test_cache_line() -> None:
     assert re.match(r"a\.test +F +NX ", pydnsmasq.cache_line(negative, 1000))
 
 
+def test_fact_lines() -> None:
+    """As dnsmasq dumps DS and DNSKEY records: tag, algorithm, digest or flags."""
+    owner = dnswire.pack_name("z.tld")
+    key = b"\1\1\3\x08" + bytes(60)
+    tag = pydnsmasq.dnskey_tag(key)
+    secure, insecure, no_cut, bogus = (
+        pydnsmasq.FACT_SECURE, pydnsmasq.FACT_INSECURE, pydnsmasq.FACT_NO_CUT, pydnsmasq.FACT_BOGUS,
+    )  # fmt: skip
+    rows = [
+        (owner, 43, secure, (b"\x25\x1d\x0d\2" + bytes(32),), [r"z\.tld +9501  13   2 +SF       V "]),
+        (owner, 48, secure, (key,), [rf"z\.tld +{tag}   8 257 +KF       V "]),
+        (
+            b"\0",
+            48,
+            secure,
+            (key, b"\1\0\3\x0d" + bytes(9)),
+            [rf"<Root> +{tag}   8 257 +KF", r"<Root> +\d+  13 256 +KF"],
+        ),
+        (owner, 43, insecure, (), [r"z\.tld {67}SF   N   V "]),
+        (owner, 43, no_cut, (), [r"z\.tld {67}SF   N   V "]),
+        (owner, 43, bogus, (), [r"z\.tld {67}SF   N     "]),
+        (owner, 48, bogus, (), [r"z\.tld {67}KF   N     "]),
+    ]
+    for name, rrtype, kind, records, patterns in rows:
+        lines = pydnsmasq.fact_lines(name, rrtype, pydnsmasq.DnssecFact(kind, 1300, records), 1000)
+        assert len(lines) == len(patterns)
+        for line, pattern in zip(lines, patterns, strict=True):
+            assert re.match(pattern, line), line
+            assert re.search(r" \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}$", line)
+
+
+def test_cache_lines_of_proved_data() -> None:
+    entry = pydnsmasq.CacheEntry(dnswire.pack_name("a.test"), 1, pydnsmasq.CACHE_DATA, (b"\x0a\0\0\1",), 300, 1000)
+    for proof, flags in ((None, "4F "), (False, "4F "), (True, "4F       V ")):
+        entry.proof = None if proof is None else pydnsmasq.CacheProof(proof, True)
+        assert re.match(rf"a\.test +10\.0\.0\.1 +{flags} *\w{{3}} ", pydnsmasq.cache_line(entry, 1000))
+    negative = pydnsmasq.CacheEntry(dnswire.pack_name("a.test"), 28, pydnsmasq.CACHE_NXDOMAIN, (), 300, 1000)
+    negative.proof = pydnsmasq.CacheProof(True, True)
+    assert re.match(r"a\.test +F   NX  V ", pydnsmasq.cache_line(negative, 1000))
+
+
 # -- the running daemon: reload ----------------------------------------------------
 
 
@@ -507,7 +548,9 @@ def test_leases_outlive_the_daemon(make: MakeDaemon) -> None:
         assert daemon.ask(f"pc{number}.lan.test").rdatas() == [address]
         assert dhcp.offered(MACS[number]) == address
     assert len(dhcp.leases.read_text().splitlines()) == 2
-    assert sorted(path.name for path in dhcp.leases.parent.iterdir() if "leases" in path.name) == ["leases"]
+    # The file that is to replace the old one may still be on its way.
+    names = dhcp.leases.parent
+    wait_until(lambda: [path.name for path in names.iterdir() if "leases" in path.name] == ["leases"], 3, "one file")
 
 
 def test_dhcp_files_are_read_again(make: MakeDaemon) -> None:

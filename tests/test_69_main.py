@@ -8,12 +8,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 import pydnsmasq
-from harness import OURS_KIND, PROGRAM, free_port, run_program, wait_until
+from harness import OURS_KIND, PROGRAM, ask, free_port, run_program, wait_until
 
 pytestmark = pytest.mark.skipif(OURS_KIND == "real", reason="about our own command")
 
@@ -55,19 +54,16 @@ def test_version_needs_no_configuration(tmp_path: pathlib.Path) -> None:
     assert done.returncode == 0
 
 
-def test_a_closed_standard_output_gives_no_traceback() -> None:
+def test_a_closed_standard_output_gives_no_traceback(tmp_path: pathlib.Path) -> None:
+    errors = tmp_path / "errors"
     for words in (["--version"], ["--help"], ["--test", "-C", "/dev/null"]):
-        script = 'exec "$@" >&- 2>/tmp/pydnsmasq-stderr-$$; '
-        done = subprocess.run(["sh", "-c", script, "sh", *COMMAND, *words], capture_output=True, text=True, check=False)
-        assert "Traceback" not in done.stderr
+        script = f'exec "$@" >&- 2>{errors}'
+        subprocess.run(["sh", "-c", script, "sh", *COMMAND, *words], check=False)
+        assert "Traceback" not in errors.read_text()
         done = subprocess.run(
             ["sh", "-c", '"$@" | true', "sh", *COMMAND, *words], capture_output=True, text=True, check=False
         )
         assert "Traceback" not in done.stderr, done.stderr
-    for path in pathlib.Path("/tmp").glob("pydnsmasq-stderr-*"):
-        text = path.read_text()
-        path.unlink()
-        assert "Traceback" not in text, text
 
 
 def test_errors_go_to_standard_error_with_the_name(tmp_path: pathlib.Path) -> None:
@@ -84,41 +80,40 @@ def test_a_failed_start_says_why() -> None:
     assert "Traceback" not in done.stderr
 
 
-def _starting(tmp_path: pathlib.Path, seconds: float) -> subprocess.Popen[bytes]:
-    """A daemon whose start takes a while, in its conf-script."""
+def _starting(tmp_path: pathlib.Path, port: int, seconds: float) -> subprocess.Popen[bytes]:
+    """A daemon whose start takes a while, in its conf-script; what it says goes to a file."""
     script = tmp_path / "slow"
     script.write_text(f"#!/bin/sh\ntouch {tmp_path}/running\nsleep {seconds}\necho no-resolv\n")
     script.chmod(0o755)
     words = ["-k", "-C", "/dev/null", f"--conf-script={script}", "-u", "root", "-x", "", "-8", "/dev/null"]
-    process = subprocess.Popen([*COMMAND, *words, "-p", str(free_port())], stderr=subprocess.PIPE)
+    with (tmp_path / "errors").open("wb") as errors:
+        process = subprocess.Popen([*COMMAND, *words, "-p", str(port)], stderr=errors)
     wait_until((tmp_path / "running").exists, 10, "the script")
     return process
 
 
 def test_term_ends_the_start(tmp_path: pathlib.Path) -> None:
-    process = _starting(tmp_path, 3)
+    process = _starting(tmp_path, free_port(), 10)
     try:
-        began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 5
-        assert time.monotonic() - began < 1.5
     finally:
         process.kill()
-        _, errors = process.communicate()
-    assert b"Traceback" not in errors
+        process.wait()
+    assert "Traceback" not in (tmp_path / "errors").read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE])
 def test_other_signals_do_not_end_the_start(number: signal.Signals, tmp_path: pathlib.Path) -> None:
-    process = _starting(tmp_path, 0.5)
+    port = free_port()
+    process = _starting(tmp_path, port, 0.3)
     try:
         process.send_signal(number)
-        time.sleep(1.2)
+        wait_until(lambda: ask(port, "version.bind", "TXT", "CH", seconds=0.5), 10, "the end of the start")
         assert process.poll() is None
     finally:
         process.terminate()
         assert process.wait(5) == 0
-        process.communicate()
 
 
 def test_main_is_callable(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,6 @@ from harness import (
 UNLIKE_REAL = pytest.mark.skipif(OURS_KIND == "real", reason="dnsmasq behaves otherwise here")
 
 
-
 def any_address(question: dnswire.DnsQuestion, query: dnswire.DnsMessage) -> MockReply:
     """An upstream that knows every name."""
     return MockReply(answer=[dnswire.record(f"{question.name} 300 A 198.18.0.1")])
@@ -241,9 +240,10 @@ def test_early_signals_do_not_kill(make: MakeDaemon) -> None:
     status = pathlib.Path(f"/proc/{daemon.pid}/status")
 
     def minds() -> bool:
-        """Python itself catches INT, so only that it is ignored, or that HUP is caught, is the program's doing."""
+        """Python itself catches INT, so only that both are ignored, or that HUP is caught, is the program's doing."""
         masks = {key: int(mask, 16) for key, mask in re.findall(r"^Sig(Ign|Cgt):\t(\w+)$", status.read_text(), re.M)}
-        return bool(masks["Ign"] & 1 << signal.SIGINT - 1 or masks["Cgt"] & 1 << signal.SIGHUP - 1)
+        both = 1 << signal.SIGINT - 1 | 1 << signal.SIGHUP - 1
+        return masks["Ign"] & both == both or bool(masks["Cgt"] & 1 << signal.SIGHUP - 1)
 
     wait_until(minds, what="signal handlers")
     for number in [signal.SIGHUP, signal.SIGINT] * 50:
@@ -425,7 +425,7 @@ def test_a_block_list_loads_while_queries_are_answered(make: MakeDaemon) -> None
         daemon.signal(signal.SIGHUP)
         wait_until(lambda: daemon.ask("done.test").rcode == "NOERROR", 60, "the new list")
     assert (result.lost, result.bad) == (0, [])
-    assert result.slowest < 0.5, f"a query waited {result.slowest:.2f} s"
+    assert result.slowest < 1.0, f"a query waited {result.slowest:.2f} s"
 
 
 # -- upstreams -------------------------------------------------------------------

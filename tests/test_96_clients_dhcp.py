@@ -805,7 +805,7 @@ def neighbour_calls(sides: tuple[Side, Side], seen: int, count: int) -> list[lis
 
 # What the script does, and what must be in the log.
 BAD_SCRIPTS = [
-    ("sleep 2", ""),
+    ("sleep 4", ""),
     ("exit 3", "script process exited with status 3"),
     ("kill -9 $$", "script process killed by signal 9"),
     ("yes | head -c 20000", "y"),
@@ -825,7 +825,7 @@ def test_bad_scripts_do_not_stop_dhcp(action: str, line: str, lan: Lan) -> None:
     began = time.monotonic()
     clients = [lan.client("udhcpc", where).start() for where in (lan.c1, lan.c2)]
     got = {client.bound().address for client in clients}
-    assert time.monotonic() - began < 1.9 and set(leases(daemon)) == got
+    assert time.monotonic() - began < 3.9 and set(leases(daemon)) == got
     assert lan.ask("version.bind", "-c", "CH", "-t", "TXT")
     if line:
         daemon.wait_log(re.escape(line))
@@ -835,7 +835,7 @@ def test_bad_scripts_do_not_stop_dhcp(action: str, line: str, lan: Lan) -> None:
     began = time.monotonic()
     status = daemon.stop(3)
     # dnsmasq waits for the script.
-    assert OURS_KIND == "real" or (status == 0 and time.monotonic() - began < 2)
+    assert OURS_KIND == "real" or (status == 0 and time.monotonic() - began < 3.5)
 
 
 # -- faults of the lease file ------------------------------------------------------------
@@ -1269,15 +1269,16 @@ HEAVY = (
 
 
 def settle(raw: RawClient, number: int) -> bool:
-    """Wait until a good DISCOVER is answered, and so all before it has been read."""
+    """Wait until a good DISCOVER is answered, and so all before it has been read; on a busy machine one gets lost."""
     options = [(53, b"\1"), (50, socket.inet_aton("10.77.1.16"))]
     message = DhcpMessage(xid=0xBEEF0000 + number, chaddr=b"\2\0\0\2\2\2", options=options)
-    raw.send("up0", Datagram(message.pack(), from_mac=message.chaddr).pack())
-    end = time.monotonic() + 3
-    while time.monotonic() < end:
-        reply = next_reply_or_noise(raw, 3)
-        if reply is not None and reply.xid == message.xid:
-            return True
+    for _ in range(3):
+        raw.send("up0", Datagram(message.pack(), from_mac=message.chaddr).pack())
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            reply = next_reply_or_noise(raw, 3)
+            if reply is not None and reply.xid == message.xid:
+                return True
     return False
 
 

@@ -33,7 +33,7 @@ from tftpwire import Client, TftpError, TftpWireError, Transfer
 
 SILENCE_SECONDS = 0.08
 REPLY_SECONDS = 8.0
-LOG_SECONDS = 0.6
+LOG_SECONDS = 2.0
 SERVER = "10.77.1.1"
 MORE_WORDS = ("to", "mode", "at", "times")
 
@@ -437,11 +437,13 @@ def compare_packets(step: Step, sides: tuple[Side, Side], case: TftpCase) -> lis
     return found
 
 
-def compare_lines(what: str, theirs: Callable[[], list[str]], mine: Callable[[], list[str]]) -> list[str]:
-    """Two growing lists that shall be the same in the end."""
+def compare_lines(
+    what: str, theirs: Callable[[], list[str]], mine: Callable[[], list[str]], least: int = 0
+) -> list[str]:
+    """Two growing lists that shall be the same in the end, with that many lines at least."""
     wanted, got = theirs(), mine()
     end = time.monotonic() + LOG_SECONDS
-    while wanted != got and time.monotonic() < end:
+    while (wanted != got or len(got) < least) and time.monotonic() < end:
         time.sleep(0.01)
         wanted += theirs()
         got += mine()
@@ -467,7 +469,9 @@ def run_step(step: Step, sides: tuple[Side, Side], case: TftpCase, tree: Tree) -
         for side in sides:
             side.new_lines()
     else:
-        found += compare_lines("log", sides[0].new_lines, sides[1].new_lines)
+        # That a file has been sent is told when its last acknowledgement has come.
+        sent = step.verb == "get" and step.outcome.endswith("bytes")
+        found += compare_lines("log", sides[0].new_lines, sides[1].new_lines, int(sent))
     return [f"{step.text}: {item}" for item in found]
 
 

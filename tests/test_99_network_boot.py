@@ -350,6 +350,6 @@ def test_a_machine_starts_from_the_network(files: pathlib.Path, lan: BootLan, bo
             machine.write(boot.keys.get(sentence, "").encode())
         # What runs does not always leave time for the acknowledgement of its own last block.
         loads = boot.loads.split()
-        wait_until(lambda: loaded() in (loads, loads[:-1]), 5, f"{loads} in the log")
+        wait_until(lambda: loaded() in (loads, loads[:-1]), 15, f"{loads} in the log")
     except AssertionError as error:
         raise AssertionError(f"{error}; serial line:\n{lan.heard()}\nlog:\n{daemon.log()}") from None

@@ -4,7 +4,7 @@
     tests/bench/bench.py [--seconds S] [--rounds N] [NAME ...]
 
 They take turns within each round; medians of the rounds are compared, for TFTP
-with the better of dnsmasq and tftpd-hpa.
+also with tftpd-hpa, for DNSSEC also with unbound.
 Ratios above 1 are good for what is "per second", below 1 for everything else.
 CPU is that of the daemon alone, its children included.
 """
@@ -12,6 +12,7 @@ CPU is that of the daemon alone, its children included.
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import itertools
 import json
@@ -23,9 +24,11 @@ import re
 import shutil
 import signal
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -34,11 +37,23 @@ from dataclasses import dataclass, field
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+import dnssec_zones  # noqa: E402
 import dnswire  # noqa: E402
 import netkit  # noqa: E402
-from harness import OURS_KIND, PROGRAM, REAL, Daemon, free_port, process_cpu_seconds, udp_raw  # noqa: E402
+from dnswire import DnsRecord  # noqa: E402
+from harness import (  # noqa: E402
+    OURS_KIND,
+    PROGRAM,
+    REAL,
+    Daemon,
+    MockReply,
+    ask,
+    free_port,
+    process_cpu_seconds,
+    udp_raw,
+)
 
-PEERS = ("real", "tftpd-hpa")
+PEERS = ("real", "tftpd-hpa", "unbound")
 SIDES = ("real", "ours")
 ALONE = "no-resolv\nno-hosts\n"
 NAMES = 2000
@@ -79,14 +94,14 @@ class Result:
             extent = ""
             if len(spread) > 1:
                 bests = {side: best(values) for side, values in self.values[what].items()}
-                extent = f"  (ours {min(spread):,.2f} to {max(spread):,.2f}{ratio(bests, best, '; best ones')})"
-            print(f"  {what:<48} {cells}{ratio(sides, best)}{extent}", flush=True)
+                extent = f"  (ours {min(spread):,.2f} to {max(spread):,.2f}{ratio(bests, '; best ones')})"
+            print(f"  {what:<48} {cells}{ratio(sides)}{extent}", flush=True)
 
 
-def ratio(sides: dict[str, float], best: Callable[..., str], before: str = " ") -> str:
-    """Us beside the best of the others."""
-    peer = best((side for side in PEERS if side in sides), key=lambda side: sides[side], default="")
-    return f"{before} ours/{peer} {sides['ours'] / sides[peer]:.2f}" if sides.get(peer) and "ours" in sides else ""
+def ratio(sides: dict[str, float], before: str = " ") -> str:
+    """Us beside each of the others."""
+    parts = [f" ours/{peer} {sides['ours'] / sides[peer]:.2f}" for peer in PEERS if "ours" in sides and sides.get(peer)]
+    return before + "".join(parts) if parts else ""
 
 
 # -- tools -----------------------------------------------------------------------
@@ -199,13 +214,16 @@ def write_names(path: pathlib.Path, names: list[str]) -> pathlib.Path:
     return path
 
 
-def measure(options: Options, result: Result, side: str, daemon: Daemon, data: pathlib.Path, *more: str) -> None:
+def measure(
+    options: Options, result: Result, side: str, daemon: Daemon, data: pathlib.Path, *more: str, label: str = ""
+) -> Run:
     before = cpu_seconds(daemon)
     run = dnsperf(options, daemon.port, data, *more)
     cpu = cpu_seconds(daemon) - before
-    result.add("queries per second", side, run.rate)
-    result.add("CPU microseconds per query", side, cpu / max(run.completed, 1) * 1e6)
-    result.add("lost", side, run.lost)
+    result.add(label + "queries per second", side, run.rate)
+    result.add(label + "CPU microseconds per query", side, cpu / max(run.completed, 1) * 1e6)
+    result.add(label + "lost", side, run.lost)
+    return run
 
 
 # -- the benches -----------------------------------------------------------------
@@ -663,7 +681,7 @@ def bench_leases(options: Options, result: Result) -> None:
 
 # -- TFTP ------------------------------------------------------------------------
 
-TFTP_SIDES = (*PEERS, "ours")
+TFTP_SIDES = ("real", "tftpd-hpa", "ours")
 TFTP_CONF = "enable-tftp\ntftp-root={root}\ntftp-max=100\nbind-interfaces\nlisten-address=127.0.0.{n},10.66.0.{n}\n"
 TFTP_ADDRESSES = {"loopback": "127.0.0.{n}", "veth": "10.66.0.{n}"}
 TFTP_FILES = {"128k": 1 << 17, "256k": 1 << 18, "8m": 8 << 20, "16m": 16 << 20, "64m": 64 << 20}
@@ -873,6 +891,529 @@ def bench_tftploss(options: Options, result: Result) -> None:
                 result.add(f"{percent} % lost, {run.label}: kB per second", side, run.size / seconds / 1e3)
 
 
+# -- DNSSEC ----------------------------------------------------------------------
+
+SIGNED_ZONES, SIGNED_ALGORITHMS = 100, (8, 13, 15)
+ROOM = "cache-size=10000\ndns-forward-max=1000\n"
+# What a validator has at hand when it begins: nothing.  All ask the same resolver, which knows everything already.
+SIGNED_PHASES = {
+    "a name in each of 100 new zones": ("n0",),
+    "more names in these zones": ("n1", "n2"),
+}
+VERIFY = """import base64, collections, hashlib, importlib.util, json, sys, time
+spec = importlib.util.spec_from_file_location("program", sys.argv[1])
+program = sys.modules["program"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(program)
+cases = collections.defaultdict(list)
+for line in open(sys.argv[2]):
+    number, key, first, *signatures = line.split()
+    key = base64.b64decode(key)
+    for at, text in enumerate(signatures, int(first)):
+        data = hashlib.shake_128(b"%d" % at).digest(1 + at % 200)
+        cases[int(number), len(key) // 32 * 256].append((int(number), key, data, base64.b64decode(text)))
+wanted = {"RSA-1024": (8, 1024), "RSA-2048": (8, 2048), "P-256": (13, 512), "P-384": (14, 768), "Ed25519": (15, 256),
+          "Ed448": (16, 256)}
+rates = {}
+for label, which in wanted.items():
+    for how, keys in ("known", 32), ("new", 0):
+        known = set(sorted({case[1] for case in cases[which]})[:32])
+        few = [case for case in cases[which] if case[1] in known]
+        if keys:
+            for case in few:
+                program.signature_verify(*case)
+        done, began = 0, time.process_time()
+        while (taken := time.process_time() - began) < float(sys.argv[3]):
+            if not keys:
+                program._signature_key.cache_clear()
+            assert program.signature_verify(*few[done % len(few)])
+            done += 1
+        rates[f"{label}, {how} key: verifications per second"] = done / taken
+print(json.dumps(rates))
+"""
+# Asks for a name every two milliseconds; for each line that comes, says how long the answers took since the last.
+LATENCY = """import json, select, socket, sys, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.connect(("127.0.0.1", int(sys.argv[1])))
+sock.settimeout(5)
+query, times = bytes.fromhex(sys.argv[2]), []
+while True:
+    if select.select([sys.stdin], [], [], 0.002)[0]:
+        if not sys.stdin.readline():
+            break
+        times.sort()
+        at = [times[min(int(len(times) * share), len(times) - 1)] * 1e3 if times else 0 for share in (0.5, 0.99, 1)]
+        print(json.dumps(at), flush=True)
+        times = []
+    began = time.monotonic()
+    sock.send(query)
+    try:
+        sock.recv(4096)
+    except TimeoutError:
+        pass
+    times.append(time.monotonic() - began)
+"""
+
+
+class Unbound(Daemon):
+    """A validating unbound; its configuration is unbound's own."""
+
+    def command(self) -> list[str]:
+        return [dnssec_zones.find_tool("unbound"), "-d", "-c", str(self.conf_path)]
+
+
+@contextlib.contextmanager
+def signed_zones(options: Options) -> Iterator[dnssec_zones.Hierarchy | None]:
+    """Zones of several algorithms, one of 2,000 names, and one below which `Traps` invents others."""
+    missing = [tool for tool in dnssec_zones.TOOLS if not shutil.which(tool, path=dnssec_zones.PATH)]
+    if os.geteuid() != 0 or missing:
+        print(f"DNSSEC: skipped, needs root and {', '.join(missing or dnssec_zones.TOOLS)}", file=sys.stderr)
+        yield None
+        return
+    names = [f"z{i}.tld" for i in range(SIGNED_ZONES)]
+    algorithms = itertools.cycle(SIGNED_ALGORITHMS)
+    dnssec_zones.ZONES = ". 8k,8z nsec -\ntld 13 nsec 2\nevil 8 nsec 2\nmany.tld 8 nsec 2\n" + "".join(
+        f"{name} {next(algorithms)} nsec 2\n" for name in names
+    )
+    dnssec_zones.CONTENT = dict.fromkeys(names, "".join(f"n{i} A 198.18.9.{i}\n" for i in range(10)))
+    dnssec_zones.CONTENT["many.tld"] = "".join(f"host{i} A 198.18.{i >> 8}.{i & 255}\n" for i in range(NAMES))
+    zones = dnssec_zones.Hierarchy(pathlib.Path(tempfile.mkdtemp(prefix="zones-", dir=options.directory)))
+    zones.relay = Traps(zones)
+    before = pathlib.Path.cwd()
+    os.chdir(zones.directory)  # dnssec-signzone leaves files where it stands
+    try:
+        zones.start()
+        os.chdir(before)
+        yield zones
+    finally:
+        os.chdir(before)
+        zones.stop()
+
+
+def behind(port: int, anchor: str = "") -> str:
+    """A configuration with one server, which validates when there is an anchor."""
+    return f"server=127.0.0.1#{port}\n{ROOM}" + ("dnssec\n" + anchor if anchor else "")
+
+
+def signed_names(options: Options, zones: dnssec_zones.Hierarchy, *labels: str) -> pathlib.Path:
+    """A file with these names of each zone, all of which the resolver knows, and DS and DNSKEY too."""
+    names = [f"{label}.{zone}" for zone in zones.zones if zone[0] == "z" for label in labels]
+    path = write_names(options.directory / "-".join(labels), names)
+    more = options.directory / "more"
+    more.write_text("".join(f"{zone} {rtype}\n" for zone in zones.zones for rtype in ("DS", "DNSKEY")))
+    for data in (path, more):
+        dnsperf(options, zones.resolver_port, data, "-D", "-n", "2", "-q", "10")
+    return path
+
+
+@contextlib.contextmanager
+def validators(options: Options, zones: dnssec_zones.Hierarchy) -> Iterator[dict[str, Daemon]]:
+    """Both programs and unbound, started with nothing known."""
+    key = zones.zones["."].keys[0].ds(2)
+    text = f'{dnssec_zones.UNBOUND}module-config: "validator iterator"\ntrust-anchor: ". IN DS {key}"\n'
+    text += f"forward-zone:\nname: .\nforward-addr: 127.0.0.1@{zones.resolver_port}\n"
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="unbound-", dir=options.directory))
+    with (
+        daemons(options, behind(zones.resolver_port, zones.anchor())) as made,
+        Unbound(directory, text, defaults=False) as unbound,
+    ):
+        yield {**made, "unbound": unbound}
+
+
+def proved(daemon: Daemon, name: str) -> bool:
+    """Tell whether it says AD."""
+    return bool(daemon.ask(name, do=True).has("AD"))
+
+
+def bench_dnssec(options: Options, result: Result) -> None:
+    """names validated, in zones of RSA-1024, P-256 and Ed25519 below one of P-256 (needs root, bind9 tools, nsd)"""
+    with signed_zones(options) as zones:
+        if zones is None:
+            return
+        files = {phase: signed_names(options, zones, *labels) for phase, labels in SIGNED_PHASES.items()}
+        for _ in range(options.rounds):
+            with validators(options, zones) as made:
+                for (phase, data), (side, daemon) in itertools.product(files.items(), made.items()):
+                    before = cpu_seconds(daemon)
+                    run = dnsperf(options, daemon.port, data, "-n", "1", "-q", "20")
+                    cpu = cpu_seconds(daemon) - before
+                    result.add(f"{phase}: CPU ms each", side, cpu / max(run.completed, 1) * 1e3)
+                    result.add(f"{phase}: names per second", side, run.rate)
+                    result.add(f"{phase}: lost", side, run.lost)
+                for side, daemon in made.items():
+                    assert proved(daemon, "n1.z7.tld"), f"{side} does not validate"
+
+
+def bench_signed(options: Options, result: Result) -> None:
+    """cached answers of a signed zone over UDP, 2,000 names, RSA-1024: without dnssec, with it, and to a DO client"""
+    with signed_zones(options) as zones, contextlib.ExitStack() as stack:
+        if zones is None:
+            return
+        names = write_names(options.directory / "cached", [f"host{i}.many.tld" for i in range(NAMES)])
+        plain = stack.enter_context(daemons(options, behind(zones.resolver_port)))
+        proving = stack.enter_context(daemons(options, behind(zones.resolver_port, zones.anchor())))
+        runs = {"no dnssec": (plain, ()), "dnssec": (proving, ()), "dnssec, DO client": (proving, ("-D",))}
+        for made, more in runs.values():
+            for side in SIDES:
+                dnsperf(options, made[side].port, names, "-n", "2", "-q", "20", *more)
+        assert all(proved(daemon, "host7.many.tld") for daemon in proving.values())
+        for _ in range(options.rounds):
+            for side in SIDES:
+                rates = {}
+                for label, (made, more) in runs.items():
+                    time_ = ("-l", str(options.seconds), *more)
+                    rates[label] = measure(options, result, side, made[side], names, *time_, label=label + ": ").rate
+                for label in list(runs)[1:]:
+                    result.add(f"{label}: part of the rate without", side, rates[label] / rates["no dnssec"])
+
+
+def bench_dnssecmem(options: Options, result: Result) -> None:
+    """memory after 1,000 names of 100 signed zones, without dnssec and with it"""
+    with signed_zones(options) as zones:
+        if zones is None:
+            return
+        data = signed_names(options, zones, *(f"n{i}" for i in range(10)))
+        for _ in range(min(options.rounds, 3)):
+            for label, anchor in (("no dnssec", ""), ("dnssec", zones.anchor())):
+                with daemons(options, behind(zones.resolver_port, anchor)) as made:
+                    for side in SIDES:
+                        before = memory(made[side].pid)
+                        dnsperf(options, made[side].port, data, "-n", "1", "-q", "20")
+                        for what, value in memory(made[side].pid).items():
+                            result.add(f"{label}, before: {what}", side, before[what])
+                            result.add(f"{label}, 1,000 names: {what}", side, value)
+
+
+def bench_verify(options: Options, result: Result) -> None:
+    """signatures verified in a second of CPU of one core, with keys that are known and with new ones"""
+    data = HERE.parent / "data" / "signatures.txt"
+    for _ in range(options.rounds):
+        words = [*options.python, "-S", "-c", VERIFY, str(PROGRAM), str(data), str(options.seconds / 3)]
+        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+        for what, value in json.loads(done.stdout).items():
+            result.add(what, "ours", value)
+
+
+# What hostile zones do; the first are those of KeyTrap.  Each shows one way to make a validator work.
+
+P384 = 2**384 - 2**128 - 2**96 + 2**32 - 1
+P384_B = 0xB3312FA7E23EE7E4988E056BE3F82D19181D9C6EFE8141120314088F5013875AC656398D8A2ED19D2A85C8EDD3EC2AEF
+P448, D448 = 2**448 - 2**224 - 1, -39081
+TAG = 4242
+
+
+def hostile_key(rng: random.Random, algorithm: int, tag: int | None = None) -> bytes:
+    """A key that nobody has the other half of, each dear to try; with a `tag`, flags are chosen to make it."""
+    while True:
+        if algorithm == 8:  # the longest modulus, and an exponent of eight octets
+            field = b"\x08\xff" + rng.randbytes(6) + b"\xff\xff" + rng.randbytes(510) + b"\xff"
+        elif algorithm == 14:
+            x = rng.randrange(P384)
+            square = (x**3 - 3 * x + P384_B) % P384
+            y = pow(square, (P384 + 1) // 4, P384)
+            if y * y % P384 != square:
+                continue
+            field = x.to_bytes(48, "big") + y.to_bytes(48, "big")
+        else:
+            y = rng.randrange(P448)
+            square = (y * y - 1) * pow(D448 * y * y - 1, -1, P448) % P448
+            if pow(square, (P448 + 1) // 4, P448) ** 2 % P448 != square:
+                continue
+            field = y.to_bytes(57, "little")
+        head = struct.pack("!BB", 3, algorithm)
+        flags = 0x100 if tag is None else (tag - dnssec_zones.key_tag(b"\0\0" + head + field)) % 65535
+        key = struct.pack("!H", flags) + head + field
+        if flags & 0x180 == 0x100 and tag in (None, dnssec_zones.key_tag(key)):
+            return key
+
+
+NOISE: dict[int, Callable[[random.Random], bytes]] = {
+    8: lambda rng: b"\0" + rng.randbytes(511),
+    14: lambda rng: b"\0" + rng.randbytes(47) + b"\0" + rng.randbytes(47),
+    16: lambda rng: rng.randbytes(112) + b"\0\0",
+}
+
+
+@dataclass
+class Lure:
+    """A question that leads into a trap, asked so many times."""
+
+    name: str
+    tcp: bool = True
+    times: int = 1
+
+
+class Traps(dnssec_zones.Relay):
+    """A relay that answers for zones below `evil` from a table, made beforehand so that it costs nothing then."""
+
+    def __init__(self, hierarchy: dnssec_zones.Hierarchy) -> None:
+        super().__init__(hierarchy)
+        self.table: dict[tuple[str, str], bytes] = {}
+        self.rng = random.Random(4)
+
+    def pass_on(self, question: dnswire.DnsQuestion, query: dnswire.DnsMessage) -> MockReply | None:
+        raw = self.table.get((question.name.lower(), question.qtype))
+        if raw is None:
+            return super().pass_on(question, query)
+        fits = self.tcp_now.value or len(raw) + 2 <= (query.edns_size or 512)
+        return MockReply(raw=raw) if fits else MockReply(truncate=True)
+
+    # Tools
+
+    def say(
+        self, name: str, qtype: str, answer: list[DnsRecord], authority: list[DnsRecord] | None = None, rcode: str = ""
+    ) -> None:
+        query = dnswire.parse(dnswire.build_query(name, qtype, do=True))
+        made = dnswire.build_reply(query, rcode=rcode or "NOERROR", answer=answer, authority=authority, edns=1232)
+        self.table[name, qtype] = made[2:]
+
+    def signed(self, records: list[DnsRecord], zone: str) -> list[DnsRecord]:
+        return [*records, dnssec_zones.sign_rrset(records, self.hierarchy.zones, zone="evil", signer=zone)]
+
+    def noise(self, records: list[DnsRecord], zone: str, algorithm: int, tags: list[int]) -> list[DnsRecord]:
+        """A signature that fits nothing for each tag of a key."""
+        shape = dnssec_zones.sign_rrset(
+            records, self.hierarchy.zones, zone="evil", signer=zone, tag=0xABCD, algorithm=algorithm, cut=0
+        )
+        made = (shape.rdata.replace("abcd", f"{tag:04x}", 1) + NOISE[algorithm](self.rng).hex() for tag in tags)
+        return [DnsRecord(shape.name, "RRSIG", "IN", 300, text) for text in made]
+
+    def hostile(self, zone: str, keys: list[bytes] | None = None, ds: list[bytes] | None = None) -> None:
+        """A zone whose true key is that of `evil`, between others."""
+        true = dnssec_zones.ZoneKey(zone, self.hierarchy.zones["evil"].keys[0].rdata, pathlib.Path())
+        tag, algorithm, digest, octets = true.ds(2).split()
+        datas = [*(ds or []), struct.pack("!HBB", int(tag), int(algorithm), int(digest)) + bytes.fromhex(octets)]
+        self.say(zone, "DS", self.signed([self.record(zone, "DS", data) for data in datas], "evil"))
+        shown = [self.record(zone, "DNSKEY", data) for data in (*(keys or []), true.rdata)]
+        self.say(zone, "DNSKEY", self.signed(shown, zone))
+
+    @staticmethod
+    def record(name: str, rtype: str, data: bytes) -> DnsRecord:
+        return DnsRecord(name, rtype, "IN", 300, "\\# " + data.hex())
+
+    # The traps; each makes a zone, and gives the name to ask an address for.
+
+    def colliding(self, zone: str, algorithm: int) -> Lure:
+        """25 keys of one tag, and as many signatures."""
+        self.hostile(zone, [hostile_key(self.rng, algorithm, TAG) for _ in range(25)])
+        records = [self.record(f"www.{zone}", "A", b"\1\2\3\4")]
+        self.say(f"www.{zone}", "A", self.noise(records, zone, algorithm, [TAG] * 25) + self.signed(records, zone))
+        return Lure(f"www.{zone}")
+
+    def aliases(self, zone: str, algorithm: int) -> Lure:
+        """Aliases, each with as many bad signatures as are forgiven, each of a key of its own, and a good one."""
+        count = 5 if algorithm == 8 else 12
+        keys = [hostile_key(self.rng, algorithm) for _ in range(19 * count)]
+        self.hostile(zone, keys)
+        answer: list[DnsRecord] = []
+        for number in range(count):
+            records = [DnsRecord(f"c{number}.{zone}", "CNAME", "IN", 300, f"c{number + 1}.{zone}")]
+            tags = [dnssec_zones.key_tag(key) for key in keys[19 * number :][:19]]
+            answer += self.noise(records, zone, algorithm, tags) + self.signed(records, zone)
+        self.say(f"c0.{zone}", "A", answer + self.signed([self.record(f"c{count}.{zone}", "A", b"\1\2\3\4")], zone))
+        return Lure(f"c0.{zone}")
+
+    def hashes(self, zone: str) -> Lure:
+        """NSEC3 with 150 iterations and the longest salt, for a name of a hundred labels."""
+        self.hostile(zone)
+        salt, name = self.rng.randbytes(255), "a." * 110 + zone
+        own = dnssec_zones.nsec3_hash(zone, 150, salt)
+        label = base64.b32hexencode(own).decode().lower()
+        data = struct.pack("!BBHB", 1, 0, 150, 255) + salt + b"\x14" + own + b"\0\1\x22"  # NS and SOA
+        proof = self.signed([self.record(f"{label}.{zone}", "NSEC3", data)], zone)
+        soa = [DnsRecord(zone, "SOA", "IN", 300, f"ns.{zone} root.{zone} 1 3600 600 86400 60")]
+        self.say(name, "A", [], proof + self.signed(soa, zone), "NXDOMAIN")
+        return Lure(name)
+
+    def addresses(self, zone: str) -> Lure:
+        """As many addresses as one message can hold, with some bad signatures."""
+        self.hostile(zone, [hostile_key(self.rng, 8, TAG)])
+        records = [self.record(f"www.{zone}", "A", struct.pack("!I", number << 8)) for number in range(1500)]
+        self.say(f"www.{zone}", "A", self.noise(records, zone, 8, [TAG] * 19) + self.signed(records, zone))
+        return Lure(f"www.{zone}")
+
+    def pairs(self, zone: str) -> Lure:
+        """As many DS and as many keys as messages can hold, none of which fit."""
+        keys = [struct.pack("!HBBH", 0x100, 3, 8, number) for number in range(2000)]
+        self.hostile(zone, keys, [struct.pack("!HBBB", 40_000 + number, 8, 2, 0) for number in range(2000)])
+        self.say(f"www.{zone}", "A", self.signed([self.record(f"www.{zone}", "A", b"\1\2\3\4")], zone))
+        return Lure(f"www.{zone}")
+
+    def deep(self, zone: str) -> Lure:
+        """Thousands of unsigned aliases far below the zone, and no name between is a zone but the lowest, unsigned."""
+        self.hostile(zone)
+        name = zone
+        for _ in range(100):
+            name = "a." + name
+            self.say(name, "DS", self.signed([DnsRecord(name, "CNAME", "IN", 300, zone)], zone))
+        nsec = dnswire.pack_name(zone) + b"\0\6\x20\0\0\0\0\3"  # NS, RRSIG, NSEC
+        self.say(name, "DS", [], self.signed([self.record(name, "NSEC", nsec)], zone))
+        self.say(name, "A", [])
+        self.pad(name, "A", 5, 3000)
+        return Lure(name, times=5)
+
+    def pad(self, name: str, qtype: str, rtype: int, count: int) -> None:
+        """Add records to an answer whose names end in that of the question; aliases all lead there."""
+        raw = self.table[name, qtype]
+        answers = struct.unpack_from("!H", raw, 4)[0]
+        head = bytearray(raw[: 14 + len(dnswire.pack_name(name))])
+        head[4:6] = struct.pack("!H", answers + count)
+        data = struct.pack("!HH", 2, 0xC00C) if rtype == 5 else b"\0\4\1\2\3\4"
+        more = (struct.pack("!BHHHHI", 2, at + 0x6161, 0xC00C, rtype, 1, 300) + data for at in range(count))
+        self.table[name, qtype] = bytes(head) + b"".join(more) + raw[len(head) :]
+
+    def parents(self, zone: str) -> Lure:
+        """A name so far below that all questions are spent, each answer as long as can be."""
+        self.hostile(zone)
+        name = zone
+        for _ in range(60):
+            name = "a." + name
+            self.say(name, "DS", self.signed([DnsRecord(name, "CNAME", "IN", 300, zone)], zone))
+            self.pad(name, "DS", 1, 3000)
+        self.say(name, "A", [self.record(name, "A", b"\1\2\3\4")])
+        return Lure(name)
+
+    def bitmaps(self, zone: str) -> Lure:
+        """Proofs with all 65,536 types in their bitmaps."""
+        self.hostile(zone)
+        full = b"".join(bytes((window, 32)) + b"\xff" * 32 for window in range(256))
+        owners = [zone, *(f"n{number}.{zone}" for number in range(7))]
+        proof = []
+        for owner, after in zip(owners, [*owners[1:], zone], strict=True):
+            types = b"\0\1\x22" if owner == zone else full  # NS and SOA
+            proof += self.signed([self.record(owner, "NSEC", dnswire.pack_name(after) + types)], zone)
+        soa = [DnsRecord(zone, "SOA", "IN", 300, f"ns.{zone} root.{zone} 1 3600 600 86400 60")]
+        self.say(f"a.{zone}", "A", [], proof + self.signed(soa, zone), "NXDOMAIN")
+        return Lure(f"a.{zone}")
+
+
+TRAPS: dict[str, Callable[[Traps, str], Lure]] = {
+    "25 keys and signatures, RSA-4096": lambda traps, zone: traps.colliding(zone, 8),
+    "25 keys and signatures, P-384": lambda traps, zone: traps.colliding(zone, 14),
+    "25 keys and signatures, Ed448": lambda traps, zone: traps.colliding(zone, 16),
+    "aliases, RSA-4096": lambda traps, zone: traps.aliases(zone, 8),
+    "aliases, P-384": lambda traps, zone: traps.aliases(zone, 14),
+    "aliases, Ed448": lambda traps, zone: traps.aliases(zone, 16),
+    "NSEC3, 150 iterations": Traps.hashes,
+    "1,500 addresses": Traps.addresses,
+    "2,000 DS and 2,000 keys": Traps.pairs,
+    "3,000 unsigned aliases": Traps.deep,
+    "DS answers of 50 kB": Traps.parents,
+    "NSEC of all types": Traps.bitmaps,
+}
+TRAPS_EACH = 6  # zones of each kind
+
+
+def first_in_line(pid: int) -> None:
+    """Let a process go before all others, where that is allowed: what else the machine does shall not count."""
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(1))
+
+
+class Latency:
+    """A client beside: `mark` tells the median, the 99th percentile and the most of its milliseconds since the last."""
+
+    def __init__(self, daemon: Daemon, name: str) -> None:
+        words = [sys.executable, "-S", "-c", LATENCY, str(daemon.port), dnswire.build_query(name).hex()]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        first_in_line(self.process.pid)
+
+    def mark(self) -> list[float]:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(file=self.process.stdin, flush=True)
+        out: list[float] = json.loads(self.process.stdout.readline())
+        return out
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def add(self, result: Result, label: str, side: str) -> None:
+        for what, value in zip(("p50", "p99", "most"), self.mark(), strict=True):
+            result.add(f"{label}: others wait, ms, {what}", side, value)
+
+
+def fall(daemon: Daemon, lure: Lure) -> float:
+    """Ask; gives the CPU seconds of the dearest time."""
+    most = 0.0
+    for _ in range(lure.times):
+        before = cpu_seconds(daemon)
+        ask(daemon.port, lure.name, tcp=lure.tcp, seconds=30)
+        time.sleep(0.05)
+        most = max(most, cpu_seconds(daemon) - before)
+    return most
+
+
+@contextlib.contextmanager
+def all_traps(daemon: Daemon, lures: dict[str, list[Lure]], first: int) -> Iterator[None]:
+    """Four clients that ask for two of each kind, over and over."""
+    chosen = [lure for some in lures.values() for lure in some[first : first + 2]]
+    ended = threading.Event()
+
+    def bait(part: list[Lure]) -> None:
+        for lure in itertools.cycle(part):
+            if ended.is_set():
+                return
+            ask(daemon.port, lure.name, tcp=lure.tcp, seconds=30)
+
+    threads = [threading.Thread(target=bait, args=(chosen[at::4],)) for at in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def trapped(options: Options, result: Result, side: str, daemon: Daemon, lures: dict[str, list[Lure]]) -> None:
+    """One trap after the other, then all at once beside a load."""
+    names = write_names(options.directory / "cached", [f"host{i}.many.tld" for i in range(NAMES)])
+    dnsperf(options, daemon.port, names, "-n", "2", "-q", "20")
+    first_in_line(daemon.pid)
+    rate = dnsperf(options, daemon.port, names, "-l", str(options.seconds)).rate
+    result.add("idle: cached answers per second", side, rate)
+    result.add("idle: RSS MB", side, memory(daemon.pid)["RSS MB"])
+    latency = Latency(daemon, "host1.many.tld")
+    try:
+        time.sleep(1.0)
+        latency.mark()  # of the load
+        time.sleep(1.0)
+        latency.add(result, "idle", side)
+        for label, some in lures.items():
+            most = max(fall(daemon, lure) for lure in some[:2])
+            result.add(f"{label}: CPU ms a query", side, most * 1e3)
+            latency.add(result, label, side)
+        with all_traps(daemon, lures, 2):
+            latency.mark()
+            dnsperf(options, daemon.port, names, "-l", str(options.seconds / 2), "-Q", "2000")
+            latency.add(result, "all at once, 2,000 others a second", side)
+        with all_traps(daemon, lures, 4):
+            rate = dnsperf(options, daemon.port, names, "-l", str(options.seconds / 2)).rate
+            result.add("all at once: cached answers per second", side, rate)
+        result.add("in the end: RSS MB", side, memory(daemon.pid)["RSS MB"])
+    finally:
+        latency.stop()
+
+
+def bench_keytrap(options: Options, result: Result) -> None:
+    """hostile zones: CPU of a query (0.5 s is the most that is allowed), and how long cached answers wait (20 ms)"""
+    with signed_zones(options) as zones:
+        if zones is None:
+            return
+        traps = zones.relay
+        assert isinstance(traps, Traps)
+        lures = {
+            label: [make(traps, f"t{kind}-{number}.evil") for number in range(TRAPS_EACH)]
+            for kind, (label, make) in enumerate(TRAPS.items())
+        }
+        for _ in range(min(options.rounds, 3)):
+            with daemons(options, behind(traps.port, zones.anchor())) as made:
+                for side in SIDES:
+                    trapped(options, result, side, made[side], lures)
+
+
 BENCHES: dict[str, Callable[[Options, Result], None]] = {
     "cached": bench_cached,
     "logged": bench_logged,
@@ -886,6 +1427,11 @@ BENCHES: dict[str, Callable[[Options, Result], None]] = {
     "leases": bench_leases,
     "tftp": bench_tftp,
     "tftploss": bench_tftploss,
+    "dnssec": bench_dnssec,
+    "signed": bench_signed,
+    "dnssecmem": bench_dnssecmem,
+    "verify": bench_verify,
+    "keytrap": bench_keytrap,
 }
 
 
