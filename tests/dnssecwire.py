@@ -359,7 +359,7 @@ class Zone:
         if alias is not None and under(alias, self.name):
             target = name[: -len(alias)] + self.sets[alias, DNAME][0]
             reply.answer += [*self.rrset(alias, DNAME), Rr(name, CNAME, self.ttl, target)]
-            return target
+            return target if reply.rrtype != CNAME else None
         owner, extra = name, []
         if not self.has(name):
             owner = b"\1*" + self.encloser(name)
