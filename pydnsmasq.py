@@ -295,6 +295,7 @@ DNSSEC_TURN = 0.003  # seconds of CPU for one turn of a proof: then the others h
 DNSSEC_OTHERS = 0.00001  # seconds of CPU of other threads during a turn, after which the one that proves rests
 DNSSEC_FACTS_MAX = 4096  # DS and DNSKEY sets that are remembered
 DNSSEC_FACTS_OCTETS = 1 << 22  # in all of them together: a set may have 64 KB
+DNSSEC_FACT_TTL_MIN = 5  # seconds; one that ends at once would be fetched again and again for the same proof
 DNSSEC_FACT_TTL_MAX = 86_400  # seconds
 DNSSEC_BOGUS_SECONDS = 10  # that a failed proof of a zone's keys counts: it is not tried for each query
 DNSSEC_SIGNATURES_MAX = 4096  # good signatures that are remembered, and as many failed ones
@@ -7455,7 +7456,7 @@ class DnssecView:
         reverse = dns_reverse_address(name) if self.config.bogus_priv else None
         if reverse is not None and address_private(reverse[0], True):
             return b"\4arpa\0"
-        match = self.rules.match(name, TYPE_ANY)
+        match = self.rules.match(name, TYPE_SOA)  # a type for which address= has no answer
         return match.domain if match.group is not self.rules.default else None
 
 
@@ -7956,7 +7957,8 @@ class DnssecProof:
         if kind == FACT_BOGUS:
             self.ttl = DNSSEC_BOGUS_SECONDS
             notes = self._warning()
-        out = DnssecFact(kind, self.view.now + max(self.ttl, 1), records, self.ede if kind == FACT_BOGUS else -1)
+        expires = self.view.now + max(self.ttl, DNSSEC_FACT_TTL_MIN)
+        out = DnssecFact(kind, expires, records, self.ede if kind == FACT_BOGUS else -1)
         out.notes, out.generation = notes, self.generation
         return out
 
