@@ -7464,13 +7464,14 @@ class DnssecVerdict:
     """What became of an answer: status, extended error, and the ranges that were proved on the way, with their SOA.
 
     `end` is the name of which the data is missing, as far as the proof goes; None
-    when it is there.  `signatures` holds the RRSIG data that proves a set of the
-    answer by name and type, "" where RRSIG records prove nothing and for an alias
-    by DNAME; `denials` what proves absence, as (zone, name, type, data).
+    when it is there.  `sets` tells of each set of the answer, by name and type:
+    its status, the RRSIG data that proves it ("" for an alias by DNAME), its zone,
+    and whether it has RRSIG records at all; `absence` is the status of what is
+    denied, `denials` is what denies it, as (zone, name, type, data).
     """
 
     __slots__ = (
-        "status", "ede", "ranges", "soa", "notes", "rewritten", "end", "signatures", "denials", "generation",
+        "status", "ede", "ranges", "soa", "notes", "rewritten", "end", "sets", "absence", "denials", "generation",
     )  # fmt: skip
 
     def __init__(self, status: str, ede: int = -1) -> None:
@@ -7481,7 +7482,8 @@ class DnssecVerdict:
         self.notes: tuple[str, ...] = ()  # warnings for the log
         self.rewritten = False  # TTLs were lowered, or records left out
         self.end: bytes | None = None
-        self.signatures: dict[tuple[bytes, int], bytes] = {}
+        self.sets: dict[tuple[bytes, int], tuple[str, bytes, bytes, bool]] = {}
+        self.absence = ""
         self.denials: list[tuple[bytes, bytes, int, bytes]] = []
         self.generation = -1
 
@@ -7605,12 +7607,14 @@ class DnssecProof:
         self.rewritten = False
         self.notes: tuple[str, ...] = ()
         self.end: bytes | None = None
+        self._absence = ""
         self._ranges: list[DnssecRange] | None = None
         self._ranges_ede = -1  # why some of them do not count
         self._answers = _sets(message.answers)
         self._authority = _sets(message.authority)
         self._chain: set[tuple[bytes, int]] = set()  # the sets of the answer that lead from the question to its end
         self._insecure: set[bytes] = set()  # names at and below insecure delegations
+        self._digests: dict[tuple[bytes, bytes], bool] = {}  # whether a DS is that of a key
         # By the identity of a tuple of keys (which must not go then): the keys by tag and algorithm.
         self._tagged: dict[int, tuple[tuple[bytes, ...], dict[tuple[int, int], list[bytes]]]] = {}
 
@@ -7882,10 +7886,12 @@ class DnssecProof:
                 status = self._wildcard(found)
             if status == DNSSEC_BOGUS:
                 return status
+            found.status = status  # an opt-out takes a wildcard's security away
             statuses.add(status)
         end = self.end = self._chain_end()
         if end is not None:
-            statuses.add(self._negative(end, self.rrtype))
+            self._absence = self._negative(end, self.rrtype)
+            statuses.add(self._absence)
         elif self.message.rcode == NXDOMAIN and statuses == {DNSSEC_SECURE}:  # beside data that is there
             self.ede = EDE_BOGUS
             return DNSSEC_BOGUS
@@ -8013,10 +8019,10 @@ class DnssecProof:
         keys = tuple(rr.rdata for rr in found.records if len(rr.rdata) > 4 and rr.rdata[2] == 3)
         for ds in _usable(delegation.records):
             for key in self._candidates(keys, int.from_bytes(ds[:2], "big"), ds[2]):
-                if key in entries:
-                    continue
-                self._spend()
-                if ds_digest(self.name, key, ds[3]) == ds[4:]:
+                if (ds, key) not in self._digests:
+                    self._spend()
+                    self._digests[ds, key] = ds_digest(self.name, key, ds[3]) == ds[4:]
+                if self._digests[ds, key] and key not in entries:
                     flags = int.from_bytes(key[:2], "big")
                     if flags & _KEY_ZONE and not flags & _KEY_REVOKED:
                         entries.append(key)
@@ -8054,10 +8060,9 @@ class DnssecProof:
         if status == DNSSEC_SECURE:
             self._leave_out()
         out.rewritten, out.end, out.notes = self.rewritten, self.end, self.notes
-        out.generation = self.generation
+        out.generation, out.absence = self.generation, self._absence
         for key, found in self._answers.items():
-            if found.signatures or found.status == DNSSEC_SECURE:
-                out.signatures[key] = found.good
+            out.sets[key] = (found.status, found.good, found.signer, bool(found.signatures))
         for found in self._authority.values():
             self._add_denial(out, found)
         if status == DNSSEC_SECURE and self._ranges and out.soa is not None:
@@ -8214,30 +8219,13 @@ def dnssec_provable(message: DnsMessage, query: DnsQuery, config: Config) -> boo
     )
 
 
-def fact_texts(name: bytes, rrtype: int, fact: DnssecFact) -> list[str]:
-    """Give the lines that the query log shows for a fetched fact."""
-    shown = f"reply {dns_name_log(name)} is"
-    if fact.kind == FACT_BOGUS:
-        return [f"{shown} BOGUS {rr_type_name(rrtype)}"]
-    if rrtype == TYPE_DNSKEY:
-        return [f"{shown} DNSKEY keytag {dnskey_tag(key)}, algo {key[3]}" for key in fact.records]
-    if fact.kind == FACT_SECURE:
-        lines = []
-        for ds in fact.records:
-            known = ds[2] in SIGNATURE_ALGORITHMS and ds[3] in DS_DIGESTS
-            text = f"{shown} DS for keytag {int.from_bytes(ds[:2], 'big')}, algo {ds[2]}, digest {ds[3]}"
-            lines.append(text if known else text + " (not supported)")
-        return lines
-    return [f"{shown} no DS" if fact.kind == FACT_INSECURE else f"{shown} no DS/cut"]
-
-
 # ==============================================================================
 # 51 DNS answers
 #
 # From a query to an answer of our own, or to the group of servers that it has
 # to be forwarded to.  DNS_ANSWERERS is the path, in order.
 #
-# Uses 10 13 15 20 21 22 30 40 41 42 44 50
+# Uses 10 13 15 20 21 22 27 30 40 41 42 44 50
 # ==============================================================================
 
 
@@ -8304,6 +8292,23 @@ def fetch_log(state: DnsState, rrtype: int, serial: int) -> QueryLog:
         return QUERY_LOG_SILENT
     prefix = f"{serial} " if "extra" in words or "proto" in words else ""
     return QueryLog(state.log, prefix, False, f"dnssec-query[{rr_type_name(rrtype)}]")
+
+
+def fact_texts(name: bytes, rrtype: int, fact: DnssecFact) -> list[str]:
+    """Give the lines that the query log shows for a fetched fact."""
+    shown = f"reply {dns_name_log(name)} is"
+    if fact.kind == FACT_BOGUS:
+        return [f"{shown} BOGUS {rr_type_name(rrtype)}"]
+    if rrtype == TYPE_DNSKEY:
+        return [f"{shown} DNSKEY keytag {dnskey_tag(key)}, algo {key[3]}" for key in fact.records]
+    if fact.kind == FACT_SECURE:
+        lines = []
+        for ds in fact.records:
+            known = ds[2] in SIGNATURE_ALGORITHMS and ds[3] in DS_DIGESTS
+            text = f"{shown} DS for keytag {int.from_bytes(ds[:2], 'big')}, algo {ds[2]}, digest {ds[3]}"
+            lines.append(text if known else text + " (not supported)")
+        return lines
+    return [f"{shown} no DS" if fact.kind == FACT_INSECURE else f"{shown} no DS/cut"]
 
 
 QUERY_LOG_SILENT = QueryLog(None)
@@ -9373,6 +9378,7 @@ class DnsReply:
         "cacheable",
         "verdict",
         "secure",
+        "altered",
     )
 
     def __init__(
@@ -9399,6 +9405,7 @@ class DnsReply:
         self.texts: list[str] = []
         self.verdict = verdict
         self.secure = verdict is not None and verdict.status == DNSSEC_SECURE
+        self.altered = False  # it says what we want, not what was proved
         self.cacheable = (
             query.rrclass == CLASS_IN
             and not query.flags & FLAG_CD
@@ -9427,7 +9434,7 @@ class DnsReply:
     def say(self, name: bytes, value: str, source: str = "reply") -> None:
         """Note a line for the query log."""
         if self.state.log.queries:
-            signed = signed_text(self.state.config) if self.secure and source == "reply" else ""
+            signed = signed_text(self.state.config) if self.secure and not self.altered and source == "reply" else ""
             self.texts.append(f"{source} {dns_name_log(name)} is {value}{signed}")
 
     def pack(self, query: DnsQuery, tcp: bool) -> bytes:
@@ -9439,7 +9446,7 @@ class DnsReply:
         flags |= self.flags & (FLAG_TC | FLAG_AA) | (FLAG_AA if self.aa else 0)
         if self.state.config.proxy_dnssec:
             flags |= self.flags & FLAG_AD
-        if self.secure and wants_verdict(query):
+        if self.secure and not self.altered and wants_verdict(query):
             flags |= FLAG_AD
         opt = self._opt(query)
         question = query.wire[DNS_HEADER_SIZE : query.question_end]
@@ -9592,7 +9599,7 @@ def _review_alias(reply: DnsReply) -> None:
                     else rule.new
                 )
                 rr.rdata = (translated & 0xFFFFFFFF).to_bytes(4, "big")
-                reply.rebuild, reply.secure = True, False
+                reply.rebuild = reply.altered = True
                 reply.flags &= ~FLAG_AA
                 break
 
@@ -9631,7 +9638,7 @@ def _review_existence(reply: DnsReply) -> None:
     key, state = reply.query.key, reply.state
     if state.local.exists(key) or state.rules.match(key, TYPE_ANY).literals:
         reply.flags = reply.flags & ~15
-        reply.aa, reply.secure = True, False
+        reply.aa = reply.altered = True
 
 
 def cache_ttl(ttl: int, config: Config) -> int:
@@ -9749,8 +9756,8 @@ def _keep(reply: DnsReply, entries: list[CacheEntry]) -> None:
         return
     state = reply.state
     for entry in entries:
-        if reply.verdict is not None:
-            entry.proof = _entry_proof(reply, reply.verdict, entry)
+        if reply.verdict is not None and not reply.altered:
+            entry.proof = _entry_proof(reply.verdict, entry)
         if not entry.ttl and state.config.use_stale_cache is None:
             return
         if entry.kind == CACHE_DATA and state.local.has_data(entry.name, entry.rrtype):
@@ -9758,24 +9765,27 @@ def _keep(reply: DnsReply, entries: list[CacheEntry]) -> None:
     state.cache.put(entries, reply.now)
 
 
-def _entry_proof(reply: DnsReply, verdict: DnssecVerdict, entry: CacheEntry) -> CacheProof | None:
+def _entry_proof(verdict: DnssecVerdict, entry: CacheEntry) -> CacheProof | None:
     """Choose what of the proof of a reply goes with an entry; None where there is nothing, in unsigned zones."""
-    records = tuple(row[1:] for row in verdict.denials if dns_name_under(entry.name, row[0]))
     if entry.kind == CACHE_DATA:
-        signature = verdict.signatures.get((entry.name, entry.rrtype))
-        if signature is None:
-            return None
-        good: tuple[bytes, ...] = (signature,) if signature else ()
-        if not good:
-            return CacheProof(reply.secure, False)
+        status, good, zone, signed = verdict.sets.get((entry.name, entry.rrtype), ("", b"", b"", False))
+        if not good:  # an alias by DNAME, or signatures that prove nothing: a client with DO is sent on
+            return CacheProof(status == DNSSEC_SECURE, False) if signed or status == DNSSEC_SECURE else None
+        signatures: tuple[bytes, ...] = (good,)
+        records = _denials_of(verdict, zone)
     else:
-        if not records and not reply.secure:
-            return None
-        good = ()
+        status, signatures = verdict.absence, ()
+        records = _denials_of(verdict, verdict.soa[0]) if verdict.soa is not None else ()
         if verdict.soa is not None:
             records += ((verdict.soa[0], TYPE_RRSIG, verdict.soa[2]),)
+        elif status != DNSSEC_SECURE:
+            return None
     whole = sum(len(row[2]) for row in records) <= DNSSEC_DENIAL_OCTETS
-    return CacheProof(reply.secure, whole, good, records if whole else ())
+    return CacheProof(status == DNSSEC_SECURE, whole, signatures, records if whole else ())
+
+
+def _denials_of(verdict: DnssecVerdict, zone: bytes) -> tuple[tuple[bytes, int, bytes], ...]:
+    return tuple(row[1:] for row in verdict.denials if row[0] == zone)
 
 
 def _review_filters(reply: DnsReply) -> None:
@@ -9790,7 +9800,7 @@ def _review_filters(reply: DnsReply) -> None:
     if len(kept) == len(message.answers):
         return
     message.answers = kept
-    reply.rebuild, reply.secure, reply.ede = True, False, EDE_FILTERED
+    reply.rebuild, reply.altered, reply.ede = True, True, EDE_FILTERED
     if not kept and not any(rr.rrtype == TYPE_SOA for rr in message.authority):
         reply.explain()
     if query.rrtype in filters:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import struct
 from collections.abc import Callable, Sequence
@@ -1119,6 +1120,12 @@ def test_sets_of_anchors(digests: str, expected: str) -> None:
     bare = prover.world.reply("www.z.tld").drop(is_signature)
     unsigned = str(prover.prove("www.z.tld", "A", bare))
     assert unsigned == expected if expected == "INSECURE" else unsigned.startswith("BOGUS")
+
+
+def test_an_anchor_may_be_the_key_itself() -> None:
+    for key, expected in ((Key(0), "SECURE"), (Key(6), "BOGUS 9")):
+        line = f"trust-anchor=.,257,3,8,{base64.b64encode(key.rdata[4:]).decode()}"
+        assert verdict(tree(), "www.z.tld", "A", None, line) == expected
 
 
 def hidden() -> World:

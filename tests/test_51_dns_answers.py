@@ -679,7 +679,7 @@ def test_insecure_data_has_no_ad(asked: str, kept: bool) -> None:
     passed_on(pure, world, asked)
     seen = pure.ask(asked, flags="RD AD")
     assert (seen.outcome == "reply", "AD" in seen.flags.split()) == (kept, False)
-    assert not any("signed" in line for line in seen.lines)
+    assert not any("signed" in line for line in seen.lines if "<CNAME>" not in line)
 
 
 def test_one_insecure_part_takes_ad_away() -> None:

@@ -745,6 +745,15 @@ def test_a_name_of_ours_that_is_denied_elsewhere_is_not_proved_empty() -> None:
     assert not any("signed" in line for line in back.lines)
 
 
+def test_a_denied_delegation_does_not_hide_a_domain_with_servers_of_its_own() -> None:
+    """Who checks by himself asks for DS records: the public tree says that there is no such name, and is right."""
+    world = tree()
+    pure = validating(world, "server=/corp.tld/127.0.0.1")
+    assert passed_on(pure, world, "corp.tld", "DS").packed().rcode == "NXDOMAIN"
+    for asked in ("corp.tld", "www.corp.tld"):
+        assert pure.ask(asked).outcome == "forward"
+
+
 CHANGED = [
     ("filter-A", "www.z.tld A"), ("bogus-nxdomain=192.0.2.1", "www.z.tld A"),
     ("alias=192.0.2.1,10.0.0.1", "www.z.tld A"),
