@@ -9740,6 +9740,8 @@ def _negative_reply(reply: DnsReply, entries: list[CacheEntry], end: bytes, nxdo
         return
     if reply.verdict is not None and reply.verdict.end != end:  # only what was proved
         return
+    if nxdomain and query.rrtype == TYPE_DS:  # the parent's word; the domain may have servers of its own here
+        return
     ttl = config.neg_ttl if soa is None else min(soa.ttl, int.from_bytes(soa.rdata[-4:], "big"))
     entry = CacheEntry(
         end, query.rrtype, CACHE_NXDOMAIN if nxdomain else CACHE_NODATA, (), cache_ttl(ttl, config), reply.now

@@ -378,6 +378,15 @@ def test_a_zone_does_not_sign_its_own_ds() -> None:
     assert verdict(world, "z.tld", "DS", reply) == "BOGUS 10"
 
 
+def test_the_reason_of_a_proof_that_does_not_count() -> None:
+    """The late one was looked at before the keys of the other were there."""
+    world = tree()
+    late = [rr for rr in zone(world).denying(name("nx.z.tld")) if rr.rrtype == NSEC]
+    late += [signature for rr in late for signature in zone(world).sign(rr.owner, NSEC, [rr.rdata], 60, ends=CLOCK - 1)]
+    reply = denied(world, "nx.z.tld", A, 3, late, zone(world, "s.z.tld").denying(S))
+    assert verdict(world, "nx.z.tld", "A", reply) == "BOGUS 7"
+
+
 def test_two_nsec_records_of_one_name_do_not_count() -> None:
     world = tree()
     z = zone(world)
@@ -710,6 +719,14 @@ def test_the_alias_of_a_dname_lives_no_longer_than_that() -> None:
     assert (str(proved), {rr.ttl for rr in proved.message.answers}) == ("SECURE", {300})
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("target", ["www.z.tld", "z.tld", "u2.z.tld", "www.s.z.tld", "www.other.tld"])
+def test_an_alias_of_an_unsigned_zone_makes_its_target_not_insecure(target: str, first: bool) -> None:
+    answer = [Rr(b"\2in" + U, CNAME, 9, name(target)), Rr(b"\4host" + U, A, 9, EVIL), Rr(name(target), A, 9, EVIL)]
+    reply = Reply(b"\2in" + U, A, answer=answer if first else answer[::-1])
+    assert verdict(tree(), "in.u.z.tld", "A", reply) == "BOGUS 10"
+
+
 def test_an_alias_without_its_target_is_no_answer() -> None:
     world = tree()
     reply = world.reply("alias.z.tld")
@@ -1014,7 +1031,7 @@ KINDS_OF_FACTS = [
     ("s.z.tld DS", p.FACT_SECURE), ("u.z.tld DS", p.FACT_INSECURE), ("www.z.tld DS", p.FACT_NO_CUT),
     ("ent.z.tld DS", p.FACT_NO_CUT), ("x.w.z.tld DS", p.FACT_NO_CUT), ("nx.z.tld DS", p.FACT_NOTHING),
     ("alias.z.tld DS", p.FACT_NO_CUT), ("x.u.z.tld DS", p.FACT_INSECURE), ("z.tld DNSKEY", p.FACT_SECURE),
-    ("www.d.z.tld DS", p.FACT_NO_CUT),
+    ("www.d.z.tld DS", p.FACT_NO_CUT), ("x.al.z.tld DS", p.FACT_NO_CUT),
 ]  # fmt: skip
 
 
@@ -1025,6 +1042,17 @@ def test_kinds_of_facts(denial: str, question: str, kind: int) -> None:
     asked, rrtype = question.split()
     work = p.DnssecWork(prover.config.dnssec_limits, prover.cpu)
     assert prover.fetch(name(asked), type_code(rrtype), work).kind == kind
+
+
+def test_the_alias_of_a_wildcard_hides_no_delegation() -> None:
+    """A replay, without a proof that the name is not there."""
+    prover = Prover(tree())
+    z = zone(prover.world)
+    z.sets[b"\1*" + Z, CNAME] = [WWW]
+    prover.edits["s.z.tld. DS"] = lambda reply: replace(reply, answer=z.rrset(b"\1*" + Z, CNAME, S), authority=[])
+    work = p.DnssecWork(prover.config.dnssec_limits, prover.cpu)
+    fact = prover.fetch(S, DS, work)
+    assert (fact.kind, fact.ede) == (p.FACT_BOGUS, 12)
 
 
 # -- anchors, overlays ----------------------------------------------------------------------
@@ -1062,6 +1090,18 @@ def test_an_island_with_an_anchor() -> None:
     for asked in ("www.island.ins", "www.s.island.ins"):
         assert str(prover.prove(asked, "A", world.reply(asked).change(is_a, rdata=EVIL))) == "BOGUS 6"
         assert str(prover.prove(asked, "A", world.reply(asked).drop(is_signature))).startswith("BOGUS")
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    ("alias", "target"), [("a.ins", "island.ins"), ("a.ins", "www.island.ins"), ("ins", "island.ins")]
+)
+def test_an_alias_of_an_unsigned_zone_leads_into_an_island(alias: str, target: str, first: bool) -> None:
+    """That the one is insecure says nothing of the other."""
+    prover = Prover(island(), *anchored(island(), "island.ins"))
+    answer = [Rr(name(alias), CNAME, 9, name(target)), Rr(name(target), A, 9, EVIL)]
+    reply = Reply(name(alias), A, answer=answer if first else answer[::-1])
+    assert str(prover.prove(alias, "A", reply)) == "BOGUS 10"
 
 
 @pytest.mark.parametrize("signer", ["ins", ".", "island.ins"])
@@ -1645,6 +1685,21 @@ def test_ranges_come_with_their_soa_and_end_in_time() -> None:
     unsigned = prover.world.reply("nx.z.tld").drop(signed_of(SOA))
     outcome = prover.prove("nx.z.tld", "A", unsigned).outcome
     assert (outcome.status, outcome.ranges) == ("INSECURE", [])
+
+
+def test_only_what_is_proved_is_given_out_as_a_proof() -> None:
+    """Beside the proof of an opt-out stand a record without signature and one with a bad one."""
+    world = tree("optout")
+    reply = world.reply("nx.z.tld")
+    good = {(rr.owner, rr.rdata) for rr in reply.authority if rr.covers == NSEC3}
+    junk = [rr._replace(owner=b"\x20" + b"u" * 32 + Z) for rr in reply.authority if rr.rrtype == NSEC3][:1]
+    bad = [rr._replace(owner=b"\x20" + b"v" * 32 + Z) for rr in reply.authority if rr.covers == NSEC3][:2]
+    reply.authority += junk + bad
+    outcome = Prover(world).prove("nx.z.tld", "A", reply).outcome
+    assert outcome.status == "INSECURE"
+    assert {(owner, data) for _, owner, _, data in outcome.denials} == good
+    reply.drop(lambda rr: rr.rrtype == RRSIG and rr.covers == SOA)
+    assert Prover(world).prove("nx.z.tld", "A", reply).outcome.soa is None
 
 
 def test_a_zone_with_both_kinds_of_denial() -> None:
