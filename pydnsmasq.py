@@ -305,7 +305,7 @@ DNSSEC_DENIAL_OCTETS = 4096  # of what proves an absence and is kept with it; DO
 DNSSEC_DENIAL_HASHES = 300  # runs of SHA-1 for an answer made from NSEC3 records; beyond that the question is sent
 DNSSEC_PATIENCE = 9.0  # seconds for the whole proof of an answer: clients' last tries come then
 DNSSEC_STAMP = 1_420_070_400  # seconds; what dnssec-timestamp's file is born with (2015)
-DNSSEC_TCP_MAX = 8  # DS and DNSKEY questions asked by TCP at once
+DNSSEC_TCP_MAX = 20  # DS and DNSKEY questions asked by TCP at once
 
 # Files.
 RESOLV_SETTLE = 0.8  # seconds that a resolv file without a last newline must stay as it is
@@ -7880,15 +7880,16 @@ class DnssecProof:
         if self.rrtype in (TYPE_RRSIG, TYPE_SIG):
             return DNSSEC_INSECURE
         statuses = set()
-        for found in self._answers.values():
+        end = self.end = self._chain_end()
+        for key, found in self._answers.items():
             status = self._check_answer(found)
             if status == DNSSEC_SECURE and found.encloser is not None:
                 status = self._wildcard(found)
             if status == DNSSEC_BOGUS:
                 return status
             found.status = status  # an opt-out takes a wildcard's security away
-            statuses.add(status)
-        end = self.end = self._chain_end()
+            if key in self._chain:  # what has nothing to do with the question will be left out
+                statuses.add(status)
         if end is not None:
             self._absence = self._negative(end, self.rrtype)
             statuses.add(self._absence)
@@ -7929,7 +7930,7 @@ class DnssecProof:
         seen = set()
         while name not in seen:
             seen.add(name)
-            self._chain |= {(suffix, TYPE_DNAME) for suffix in dns_name_suffixes(name)} & sets.keys()
+            self._chain |= {(suffix, TYPE_DNAME) for suffix in dns_name_suffixes(_parent(name))} & sets.keys()
             if (name, self.rrtype) in sets:
                 self._chain.add((name, self.rrtype))
                 return None
@@ -8057,8 +8058,12 @@ class DnssecProof:
         if status == DNSSEC_BOGUS and self.ede == EDE_OTHER:
             status = DNSSEC_ABANDONED
         out = DnssecVerdict(status, -1 if status in (DNSSEC_SECURE, DNSSEC_INSECURE) else self.ede)
+        if self._chain or self.end is not None:
+            self._leave_out("answers", self._chain)
         if status == DNSSEC_SECURE:
-            self._leave_out()
+            # AD speaks for all that is left (RFC 4035 s.3.2.3).
+            sets = self._authority.items()
+            self._leave_out("authority", {key for key, found in sets if found.status == DNSSEC_SECURE})
         out.rewritten, out.end, out.notes = self.rewritten, self.end, self.notes
         out.generation, out.absence = self.generation, self._absence
         for key, found in self._answers.items():
@@ -8069,16 +8074,13 @@ class DnssecProof:
             self._add_ranges(out, self._ranges, out.soa[0], out.soa[3])
         return out
 
-    def _leave_out(self) -> None:
-        """Take away what does not belong to the proved answer: AD speaks for all that is left (RFC 4035 s.3.2.3)."""
-        message = self.message
-        proved = {key for key, found in self._authority.items() if found.status == DNSSEC_SECURE}
-        for section, keys in (("answers", self._chain), ("authority", proved)):
-            records = getattr(message, section)
-            kept = [rr for rr in records if rr.rrclass == CLASS_IN and (rr.name.lower(), _covered(rr)) in keys]
-            if len(kept) < len(records):
-                setattr(message, section, kept)
-                self.rewritten = True
+    def _leave_out(self, section: str, keys: Container[tuple[bytes, int]]) -> None:
+        """Take away the records of a section that belong to other sets than `keys`."""
+        records = getattr(self.message, section)
+        kept = [rr for rr in records if rr.rrclass == CLASS_IN and (rr.name.lower(), _covered(rr)) in keys]
+        if len(kept) < len(records):
+            setattr(self.message, section, kept)
+            self.rewritten = True
 
     def _add_denial(self, out: DnssecVerdict, found: _RrSet) -> None:
         """Give out what a set of the authority section proves of absence."""
