@@ -7452,10 +7452,13 @@ class DnssecView:
         self.clock = clock
 
     def overlay(self, name: bytes) -> bytes | None:
-        """Give the domain at or above `name` that has servers of its own here: the public tree need not know it."""
+        """Give the domain at or above `name` that has servers of its own here: the public tree need not know it.
+
+        With bogus-priv that is also the reverse name of a private address.
+        """
         reverse = dns_reverse_address(name) if self.config.bogus_priv else None
         if reverse is not None and address_private(reverse[0], True):
-            return b"\4arpa\0"
+            return name
         match = self.rules.match(name, TYPE_SOA)  # a type for which address= has no answer
         return match.domain if match.group is not self.rules.default else None
 
@@ -7646,9 +7649,24 @@ class DnssecProof:
         if delegation.kind == FACT_SECURE:
             return self._fact(zone, TYPE_DNSKEY) if _usable(delegation.records) else DnssecFact(FACT_INSECURE, 0)
         if delegation.kind in (FACT_NO_CUT, FACT_NOTHING):
-            kind = FACT_INSECURE if self.view.overlay(zone) is not None else FACT_BOGUS
+            kind = FACT_INSECURE if self._overlaid(zone) else FACT_BOGUS
             return DnssecFact(kind, 0, ede=EDE_NO_DNSKEY)
         return delegation
+
+    def _overlaid(self, name: bytes) -> bool:
+        """Tell whether `name` lies in a domain with servers of its own to which no chain of trust leads."""
+        domain = self.view.overlay(name)
+        if domain is None:
+            return False
+        for zone in dns_name_suffixes(name):
+            if zone != self._limit and self._delegation(zone).kind == FACT_SECURE:
+                return False
+            if zone == domain:
+                break
+        if dns_reverse_address(domain) is None and self.view.store.first_of(domain):
+            shown = dns_name_log(domain)
+            self.notes = (f"answers for {shown} are not validated: it has servers of its own, but no DS record",)
+        return True
 
     def _unsigned(self, name: bytes) -> str:
         """Judge data without signatures at `name`: go down from the anchor to an insecure delegation."""
@@ -7673,11 +7691,7 @@ class DnssecProof:
                 return DNSSEC_BOGUS
             if fact.kind == FACT_NOTHING:
                 break
-        domain = view.overlay(name)
-        if domain is not None:
-            if view.store.first_of(domain):
-                shown = dns_name_log(domain)
-                self.notes = (f"answers for {shown} are not validated: it has servers of its own, but no DS record",)
+        if self._overlaid(name):
             return DNSSEC_INSECURE
         self.ede = EDE_NO_RRSIG
         return DNSSEC_BOGUS
@@ -7957,7 +7971,7 @@ class DnssecProof:
         """Judge the reply to a DS or DNSKEY question."""
         kind, records = self._judge_keys() if self.rrtype == TYPE_DNSKEY else self._judge_delegation()
         notes: tuple[str, ...] = ()
-        if kind == FACT_BOGUS and self.view.overlay(self.name) is not None:
+        if kind == FACT_BOGUS and self._overlaid(self.name):
             kind, records, self.ttl = FACT_INSECURE, (), min(self.ttl, DNSSEC_BOGUS_SECONDS)
             shown = f"Insecure {rr_type_name(self.rrtype)} reply received for {dns_name_log(self.name)}"
             notes = (f"{shown}, check domain configuration and upstream DNS server DNSSEC support",)
@@ -7997,15 +8011,12 @@ class DnssecProof:
         if denial is None:
             status = self._negative(self.name, TYPE_DS)
             return (FACT_INSECURE if status == DNSSEC_INSECURE else FACT_BOGUS), ()
-        self._negative_ttl()
-        if denial.cut:
-            return FACT_INSECURE, ()
-        return (FACT_NO_CUT if denial.name_exists else FACT_NOTHING), ()
-
-    def _negative_ttl(self) -> None:
         for rr in self.message.authority:
             if rr.rrtype == TYPE_SOA and len(rr.rdata) >= 22:
                 self.ttl = min(self.ttl, rr.ttl, int.from_bytes(rr.rdata[-4:], "big"))
+        if denial.cut:
+            return FACT_INSECURE, ()
+        return (FACT_NO_CUT if denial.name_exists else FACT_NOTHING), ()
 
     def _judge_keys(self) -> tuple[int, tuple[bytes, ...]]:
         """Find the keys that DS records point at, and let them vouch for the whole set (RFC 4035 s.5.2)."""

@@ -1195,7 +1195,7 @@ def hidden() -> World:
 OVERLAYS = [
     ("www.corp.tld", "", "BOGUS 10"),
     ("www.corp.tld", "server=/corp.tld/127.0.0.1", "INSECURE"),
-    ("www.corp.tld", "server=/tld/127.0.0.1", "INSECURE"),
+    ("www.corp.tld", "server=/tld/127.0.0.1", "BOGUS 10"),
     ("www.corp.tld", "server=/tld/127.0.0.1|server=/corp.tld/#", "BOGUS 10"),
     ("www.corp.tld", "server=/www.tld/127.0.0.1", "BOGUS 10"),
     ("nx.corp.tld", "", "BOGUS 12"),
