@@ -687,7 +687,7 @@ class WireReader:
 # Uses 12
 # ==============================================================================
 
-CLASS_IN, CLASS_CH = 1, 3
+CLASS_IN, CLASS_CH, CLASS_ANY = 1, 3, 255
 
 RR_TYPES = {
     name: int(code)
@@ -8617,6 +8617,9 @@ def answer_foreign(answer: DnsAnswer) -> bool:
     if query.rrclass == CLASS_IN:
         return False
     config = answer.state.config
+    if query.rrclass == CLASS_ANY and config.dnssec:  # what would come could not be proved
+        answer.lasting = False
+        return answer.refuse(NOTIMP)
     if query.rrclass != CLASS_CH or config.no_ident:
         return False
     texts = _chaos_texts(answer, query.key) if query.rrtype in (TYPE_TXT, TYPE_ANY) else None
@@ -13724,8 +13727,9 @@ class UpstreamExchange:
     def _fetch(self, need: NeedRecords, job: DnssecJob) -> None:
         """Ask for DS or DNSKEY records; who needs the same waits for the same question."""
         now = time.monotonic()
-        if not job.work.ask() or now - job.work.born > DNSSEC_PATIENCE:
-            job.abandon("per-query subqueries")
+        late = now - job.work.born > DNSSEC_PATIENCE
+        if late or not job.work.ask():
+            job.abandon("time for a proof" if late else "per-query subqueries")
             return
         key = (need.name, need.rrtype)
         waiting = self._fetches.get(key)

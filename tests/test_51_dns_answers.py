@@ -682,6 +682,13 @@ def test_insecure_data_has_no_ad(asked: str, kept: bool) -> None:
     assert not any("signed" in line for line in seen.lines if "<CNAME>" not in line)
 
 
+def test_a_question_for_every_class_is_refused_where_answers_are_proved() -> None:
+    pure = validating(tree())
+    assert (pure.ask("www.z.tld", klass="ANY").outcome, pure.ask("www.z.tld").outcome) == ("reply", "forward")
+    assert pure.ask("www.z.tld", klass="ANY").rcode == "NOTIMP"
+    assert Pure("server=9.9.9.9").ask("www.z.tld", klass="ANY").outcome == "forward"
+
+
 def test_one_insecure_part_takes_ad_away() -> None:
     """An alias that is proved, to a target that is not."""
     world = tree()
