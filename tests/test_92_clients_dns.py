@@ -238,9 +238,13 @@ def test_flapping_leaves_nothing_behind(net: Net) -> None:
     counts: list[tuple[int, int]] = []
 
     def at_rest() -> bool:
-        """Nothing has been opened or closed for half a second."""
+        """Nothing has been opened or closed for half a second, and no address waits to be found unique."""
         counts.append((len(list((base / "fd").iterdir())), len(list((base / "task").iterdir()))))
-        return len(counts) > 50 and len(set(counts[-50:])) == 1
+        calm = len(counts) > 50 and len(set(counts[-50:])) == 1
+        if calm and net.run(net.router, "ip", "-6", "addr", "show", "tentative").stdout.strip():
+            counts.clear()
+            return False
+        return calm
 
     wait_until(at_rest, what="rest after the start")
     before = counts[-1]
