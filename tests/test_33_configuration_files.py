@@ -409,7 +409,6 @@ CONFLICTS = [
     ("min-port=3000\nmax-port=3001\nport-limit=3", "port-limit", "range"),
     ("query-port=5\nconntrack", "conntrack", "together"),
     ("resolv-file=/a\nresolv-file=/b\nno-poll", "no-poll", "only one resolv-file"),
-    ("dnssec", "dnssec", "no root trust anchor"),
     ("dnssec\ntrust-anchor=.,1,8,2,aa\ncache-size=10", "cache-size", "DNSSEC"),
     ("dhcp-fqdn", "dhcp-fqdn", "default domain"),
     ("dhcp-fqdn\ndomain=a,1.2.3.0/24", "dhcp-fqdn", "default domain"),
@@ -429,6 +428,19 @@ NO_CONFLICTS = [
     "user=nobody",
     "auth-server=a\nauth-zone=b", "query-port=5", "cname=*.a,b.a",
 ]  # fmt: skip
+
+
+def test_what_only_a_start_needs() -> None:
+    for text, words in (
+        ("dnssec", "no root trust anchor provided"),
+        ("dnssec\ntrust-anchor=.,1,8,99,aa", "algorithm and a digest type that are known"),
+        ("dnssec\ntrust-anchor=.,CH,1,8,2,aa", "no root trust anchor provided"),
+    ):
+        config = good(["-C", "/a"], {"/a": text})
+        assert p.config_check(config, Machine()) == ()
+        (problem,) = p.config_start_check(config)
+        assert words in problem.problem and problem.remedy and problem.place.endswith(" of /a")
+    assert p.config_start_check(good(["-C", "/a"], {"/a": "dnssec\ntrust-anchor=.,1,8,2,aa"})) == ()
 
 
 @pytest.mark.parametrize(("text", "option", "words"), CONFLICTS)

@@ -819,8 +819,9 @@ def test_the_root_keys_reach_the_program(machine: Machine, script: Script) -> No
     machine.write("/run/conf", "port=25353\nno-resolv\ndnssec\nlog-facility=/run/log\n")
     default = machine.run("cat", "/etc/default/dnsmasq").stdout
     machine.write("/etc/default/dnsmasq", default + "ROOT_DS=/run/nowhere\n")
-    code, text = script("checkconfig")
-    assert code == 6 and "no root trust anchor" in text
+    assert script("checkconfig")[0] == 0, "as with dnsmasq, the anchors may come at the start"
+    code, text = script("start")
+    assert code != 0 and "no root trust anchor" in text
     machine.write("/etc/default/dnsmasq", default + "ROOT_DS=/run/root.ds\n")
     first, second = "E0" * 32, "68" * 32
     machine.write("/run/root.ds", f"; the root\n.\t172800 IN DS 20326 8 2 {first} \n\n. IN DS  38696 8 2 {second}\n")
