@@ -323,7 +323,8 @@ class Side:
     complaints: set[str] = field(default_factory=set)
 
     def new_lines(self) -> list[str]:
-        lines = [line for line in self.daemon.log().splitlines() if "dnsmasq-dhcp[" in line and OURS_ALONE not in line]
+        whole, _, _ = self.daemon.log().rpartition("\n")  # the last line may be half written
+        lines = [line for line in whole.splitlines() if "dnsmasq-dhcp[" in line and OURS_ALONE not in line]
         fresh, self.lines = lines[self.lines :], len(lines)
         return [line for line in map(self.normal, fresh) if not self.repeated(line)]
 
