@@ -974,6 +974,11 @@ def dns_name_suffixes(name: bytes) -> Iterator[bytes]:
         yield name
 
 
+def dns_name_parent(name: bytes) -> bytes:
+    """Give `name` without its first label; the root is its own parent."""
+    return name[1 + name[0] :] if name[0] else name
+
+
 def dns_name_order(name: bytes) -> tuple[bytes, ...]:
     """Give the key that sorts names (lower case) in canonical order: labels, the last first (RFC 4034 s.6.1)."""
     return tuple(reversed(_labels(name[:-1])))
@@ -1410,6 +1415,22 @@ class DnsMessage:
     def rcode(self) -> int:
         """The response code, EDNS's upper bits included."""
         return self.flags & 15 | (self.opt.ttl >> 20 & 0xFF0 if self.opt is not None else 0)
+
+    def keep(self, section: str, wanted: Callable[[DnsRecord], bool]) -> bool:
+        """Keep those records of a section (by its attribute) that are `wanted`; tell whether others went."""
+        records = getattr(self, section)
+        kept = [rr for rr in records if wanted(rr)]
+        setattr(self, section, kept)
+        return len(kept) < len(records)
+
+    def clear(self) -> None:
+        """Throw all records away but the OPT."""
+        self.answers, self.authority, self.additional = [], [], []
+
+
+def soa_negative_ttl(soa: DnsRecord) -> int | None:
+    """Tell how many seconds an absence counts by its SOA (RFC 2308 s.5); None when the data is too short for one."""
+    return min(soa.ttl, int.from_bytes(soa.rdata[-4:], "big")) if len(soa.rdata) >= 22 else None
 
 
 def dns_message_unpack(wire: bytes, query: DnsQuery | None = None) -> DnsMessage:
@@ -1904,6 +1925,11 @@ def dnskey_tag(rdata: bytes) -> int:
         return int.from_bytes(rdata[-3:-1], "big")
     total = (sum(rdata[::2]) << 8) + sum(rdata[1::2])
     return total + (total >> 16) & 0xFFFF
+
+
+def ds_supported(algorithm: int, digest_type: int) -> bool:
+    """Tell whether a DS with these numbers can be checked here."""
+    return algorithm in SIGNATURE_ALGORITHMS and digest_type in DS_DIGESTS
 
 
 def ds_digest(owner: bytes, rdata: bytes, digest_type: int) -> bytes | None:
@@ -5291,7 +5317,7 @@ def _check_anchors(config: Config) -> Iterator[tuple[str, str, str]]:
     anchors = [anchor for anchor in config.trust_anchor if anchor.name == DNS_ROOT and anchor.rrclass == CLASS_IN]
     if not any(anchor.digest for anchor in anchors):
         yield "dnssec", "no root trust anchor provided for DNSSEC", remedy
-    elif not any(anchor.algorithm in SIGNATURE_ALGORITHMS and anchor.digest_type in DS_DIGESTS for anchor in anchors):
+    elif not any(ds_supported(anchor.algorithm, anchor.digest_type) for anchor in anchors):
         yield "trust-anchor", "no root trust anchor has an algorithm and a digest type that are known here", remedy
 
 
@@ -6446,8 +6472,8 @@ class DomainRules:
 
     def match(self, key: bytes, rrtype: int) -> DomainMatch:
         """Find what is to be done with `key` (lower case): always a match, the default group at the least."""
-        if rrtype == TYPE_DS and key[0]:  # the parent's servers answer for a delegation
-            key = key[1 + key[0] :]
+        if rrtype == TYPE_DS:  # the parent's servers answer for a delegation
+            key = dns_name_parent(key)
         if not self._nodes and self._plain:
             return self._default_match
         out = DomainMatch(DNS_ROOT)
@@ -7011,6 +7037,16 @@ class DnssecRange:
         self.ttl = 0
         self.expires = 0
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the owner is delegated to another zone."""
+        return TYPE_NS in self.types and TYPE_SOA not in self.types
+
+    @property
+    def leads_away(self) -> bool:
+        """Whether this zone says nothing of names below the owner: a cut, or a DNAME."""
+        return self.is_cut or TYPE_DNAME in self.types
+
     def size(self) -> int:
         """Count the octets of it and its signatures."""
         return len(self.rdata) + sum(map(len, self.signatures))
@@ -7107,9 +7143,8 @@ class DnssecStore:
         """Keep proved ranges of `zone`, and the SOA that answers made from them carry."""
         with self._lock:
             known = self._zones.pop(zone, None) or _ZoneRanges()
-            if (
-                known.ranges and known.ranges[0].hashing != ranges[0].hashing
-            ):  # the zone has a new salt, or another kind
+            # With a new salt, or another kind of denial, what is known no longer counts.
+            if known.ranges and known.ranges[0].hashing != ranges[0].hashing:
                 self._count -= len(known.ranges)
                 known = _ZoneRanges()
             self._zones[zone] = known  # at the end: the zone that was not seen for longest goes first
@@ -7179,8 +7214,7 @@ class DnssecDenial:
 
 def range_leads_below(one: DnssecRange, name: bytes) -> bool:
     """Tell whether a range's owner is a cut or a DNAME above `name`: then it says nothing of it (RFC 6840 s.4.1)."""
-    leads = (TYPE_NS in one.types and TYPE_SOA not in one.types) or TYPE_DNAME in one.types
-    return leads and one.owner != name and dns_name_under(name, one.owner)
+    return one.leads_away and one.owner != name and dns_name_under(name, one.owner)
 
 
 def _at_owner(one: DnssecRange, rrtype: int, used: Sequence[DnssecRange]) -> DnssecDenial | None:
@@ -7188,12 +7222,11 @@ def _at_owner(one: DnssecRange, rrtype: int, used: Sequence[DnssecRange]) -> Dns
     types = one.types
     if rrtype in types or TYPE_CNAME in types or (rrtype == TYPE_ANY and types):
         return None
-    cut = TYPE_NS in types and TYPE_SOA not in types
     if rrtype == TYPE_DS:
         if TYPE_SOA in types and one.zone != DNS_ROOT:
             return None  # the child's own record: the parent's is wanted
-        return DnssecDenial(True, used, cut=cut)
-    return None if cut else DnssecDenial(True, used)
+        return DnssecDenial(True, used, cut=one.is_cut)
+    return None if one.is_cut else DnssecDenial(True, used)
 
 
 def dnssec_denial(
@@ -7230,10 +7263,9 @@ def _denial_nsec(name: bytes, rrtype: int, ranges: Sequence[DnssecRange]) -> Dns
     for one in ranges:
         if one.start == wildcard:
             return _at_owner(one, rrtype, (cover, one))
-        if one.covers(wildcard) and one.end[: len(wildcard)] == wildcard:  # the wildcard is an empty non-terminal
-            return DnssecDenial(True, (cover, one))
-        if one.covers(wildcard):
-            return DnssecDenial(False, (cover, one) if one is not cover else (cover,))
+        if one.covers(wildcard):  # or it is an empty non-terminal
+            exists = one.end[: len(wildcard)] == wildcard
+            return DnssecDenial(exists, (cover, one) if one is not cover else (cover,))
     return None
 
 
@@ -7261,14 +7293,12 @@ def _denial_nsec3(
         return _at_owner(own, rrtype, (own,))
     closer, encloser = name, None
     while closer != zone:
-        parent = closer[1 + closer[0] :]
+        parent = dns_name_parent(closer)
         encloser = by_hash.get(hasher(parent))
         if encloser is not None:
             break
         closer = parent
-    if encloser is None:
-        return None
-    if (TYPE_NS in encloser.types and TYPE_SOA not in encloser.types) or TYPE_DNAME in encloser.types:
+    if encloser is None or encloser.leads_away:
         return None
     place = hasher(closer)
     cover = next((one for one in ranges if one.covers(place)), None)
@@ -7277,7 +7307,7 @@ def _denial_nsec3(
     used = (encloser, cover)
     if cover.opt_out and rrtype == TYPE_DS:
         return DnssecDenial(True, used, secure=False, cut=True)
-    place = hasher(b"\1*" + closer[1 + closer[0] :])
+    place = hasher(b"\1*" + dns_name_parent(closer))
     wild = by_hash.get(place)
     if wild is not None:
         found = _at_owner(wild, rrtype, (*used, wild))
@@ -7354,7 +7384,7 @@ DNSSEC_SECURE, DNSSEC_INSECURE, DNSSEC_BOGUS, DNSSEC_ABANDONED = "SECURE", "INSE
 DNSSEC_TRUNCATED = "TRUNCATED"
 DNSSEC_TYPES = frozenset((TYPE_RRSIG, TYPE_NSEC, TYPE_NSEC3))  # only for those who ask with DO
 
-_KEY_ZONE, _KEY_REVOKED = 0x0100, 0x0080  # flags of a DNSKEY: RFC 4034 s.2.1.1, RFC 5011 s.3
+_KEY_ZONE, _KEY_REVOKED = 0x01, 0x80  # in the octets of a DNSKEY's flags: RFC 4034 s.2.1.1, RFC 5011 s.3
 # Types whose names are compared in lower case: RFC 4034 s.6.2 as RFC 6840 s.5.1 has it.
 _LOWER_TYPES = frozenset(RR_LAYOUTS) - {TYPE_NSEC}
 
@@ -7503,11 +7533,11 @@ class _Signature:
 
     __slots__ = ("algorithm", "labels", "ttl", "ends", "begins", "tag", "signer", "head", "octets")
 
-    def __init__(self, rdata: bytes) -> None:
+    def __init__(self, rdata: bytes, end: int) -> None:
+        """`end` is where the signer's name ends."""
         _, self.algorithm, self.labels, self.ttl, self.ends, self.begins, self.tag = struct.unpack_from(
             "!HBBIIIH", rdata
         )
-        end = rdata_names(rdata, TYPE_RRSIG)[0][1]
         self.signer = rdata[18:end].lower()
         self.head = rdata[:18] + self.signer
         self.octets = rdata[end:]
@@ -7561,6 +7591,14 @@ def _sets(records: Iterable[DnsRecord]) -> dict[tuple[bytes, int], _RrSet]:
     return out
 
 
+def _signatures(found: _RrSet) -> Iterator[tuple[bytes, _Signature]]:
+    """Give the RRSIG records of a set, data and unpacked; malformed ones are passed over."""
+    for rr in found.signatures:
+        names = rdata_names(rr.rdata, TYPE_RRSIG)
+        if names:
+            yield rr.rdata, _Signature(rr.rdata, names[0][1])
+
+
 def _canonical(rdata: bytes, rrtype: int) -> bytes:
     """Give record data as it is signed: its names in lower case (RFC 4034 s.6.2)."""
     if rrtype not in _LOWER_TYPES:
@@ -7587,7 +7625,7 @@ def _labels_signed(name: bytes) -> int:
 
 def _usable(delegation: tuple[bytes, ...]) -> list[bytes]:
     """Choose the DS data that can be checked here; SHA-1 only where there is nothing better (RFC 4509 s.3)."""
-    known = [ds for ds in delegation if ds[2] in SIGNATURE_ALGORITHMS and ds[3] in DS_DIGESTS]
+    known = [ds for ds in delegation if ds_supported(ds[2], ds[3])]
     return [ds for ds in known if ds[3] != 1] or known
 
 
@@ -7679,8 +7717,8 @@ class DnssecProof:
         """Judge data without signatures at `name`: go down from the anchor to an insecure delegation."""
         view = self.view
         if name == self._limit:
-            name = _parent(name)
-        if _parent(name) in self._insecure and name not in view.anchors.zones:
+            name = dns_name_parent(name)
+        if dns_name_parent(name) in self._insecure and name not in view.anchors.zones:
             return DNSSEC_INSECURE
         above = view.anchors.above(name)
         if above is None or not view.config.dnssec_check_unsigned or not _usable(view.anchors.zones[above]):
@@ -7711,7 +7749,7 @@ class DnssecProof:
             if found.signatures:
                 found.status = self._check_signatures(found)
             else:
-                found.status = self._unsigned(_parent(found.name) if found.rrtype == TYPE_DS else found.name)
+                found.status = self._unsigned(_keeper(found.name, found.rrtype))
             found.ede = self.ede
         elif found.status == DNSSEC_BOGUS:
             self.ede = found.ede
@@ -7719,12 +7757,11 @@ class DnssecProof:
 
     def _check_signatures(self, found: _RrSet) -> str:
         reason, failures = -1, 0
-        above = self.view.anchors.above(_parent(found.name) if found.rrtype == TYPE_DS else found.name)
+        above = self.view.anchors.above(_keeper(found.name, found.rrtype))
         if above is None:
             return DNSSEC_INSECURE
-        for rr in found.signatures:
-            signature = _Signature(rr.rdata) if rdata_names(rr.rdata, TYPE_RRSIG) else None
-            if signature is None or not _signer_may(signature, found):
+        for rdata, signature in _signatures(found):
+            if not _signer_may(signature, found):
                 continue
             if not dns_name_under(signature.signer, above):  # who is above the anchor has no say below it
                 continue
@@ -7742,7 +7779,7 @@ class DnssecProof:
             else:
                 failures = self._try_keys(found, signature, keys.records, failures)
                 if failures < 0:
-                    found.good = rr.rdata
+                    found.good = rdata
                     return DNSSEC_SECURE
                 reason = reason if reason >= 0 else EDE_BOGUS if failures else EDE_NO_DNSKEY
         self.ede = reason if reason >= 0 else EDE_NO_RRSIG
@@ -7774,7 +7811,7 @@ class DnssecProof:
         if signature.labels < _labels_signed(found.name):
             encloser = found.name
             for _ in range(dns_name_labels(found.name) - signature.labels):
-                encloser = encloser[1 + encloser[0] :]
+                encloser = dns_name_parent(encloser)
             owner = b"\1*" + encloser
         octets = _signed_octets(found, signature, owner)
         for key in candidates:
@@ -7867,7 +7904,7 @@ class DnssecProof:
             return DNSSEC_INSECURE
         if found is not None and found.name_exists == (self.message.rcode == NOERROR):
             return DNSSEC_SECURE
-        status = self._unsigned(_parent(name) if rrtype == TYPE_DS else name)
+        status = self._unsigned(_keeper(name, rrtype))
         if self._ranges_ede >= 0:
             self.ede = self._ranges_ede
         elif self.ede == EDE_NO_RRSIG:
@@ -7878,8 +7915,8 @@ class DnssecProof:
         """Judge the proof that a set made from a wildcard has no closer match (RFC 4035 s.5.3.4, RFC 5155 s.8.8)."""
         assert found.encloser is not None
         closer = found.name
-        while closer[1 + closer[0] :] != found.encloser:
-            closer = closer[1 + closer[0] :]
+        while dns_name_parent(closer) != found.encloser:
+            closer = dns_name_parent(closer)
         for one in self.ranges():
             if one.zone != found.signer:
                 continue
@@ -7951,7 +7988,7 @@ class DnssecProof:
         seen = set()
         while name not in seen:
             seen.add(name)
-            self._chain |= {(suffix, TYPE_DNAME) for suffix in dns_name_suffixes(_parent(name))} & sets.keys()
+            self._chain |= {(suffix, TYPE_DNAME) for suffix in dns_name_suffixes(dns_name_parent(name))} & sets.keys()
             if (name, self.rrtype) in sets:
                 self._chain.add((name, self.rrtype))
                 return None
@@ -8019,8 +8056,8 @@ class DnssecProof:
             status = self._negative(self.name, TYPE_DS)
             return (FACT_INSECURE if status == DNSSEC_INSECURE else FACT_BOGUS), ()
         for rr in self.message.authority:
-            if rr.rrtype == TYPE_SOA and len(rr.rdata) >= 22:
-                self.ttl = min(self.ttl, rr.ttl, int.from_bytes(rr.rdata[-4:], "big"))
+            if rr.rrtype == TYPE_SOA and (ttl := soa_negative_ttl(rr)) is not None:
+                self.ttl = min(self.ttl, ttl)
         if denial.cut:
             return FACT_INSECURE, ()
         return (FACT_NO_CUT if denial.name_exists else FACT_NOTHING), ()
@@ -8041,12 +8078,12 @@ class DnssecProof:
                 if (ds, key) not in self._digests:
                     self._spend()
                     self._digests[ds, key] = ds_digest(self.name, key, ds[3]) == ds[4:]
-                if self._digests[ds, key] and key not in entries:
-                    flags = int.from_bytes(key[:2], "big")
-                    if flags & _KEY_ZONE and not flags & _KEY_REVOKED:
-                        entries.append(key)
-                    elif not flags & _KEY_ZONE:
-                        self.ede = EDE_NO_ZONE_BIT
+                if not self._digests[ds, key] or key in entries:
+                    continue
+                if _signs_zone(key):
+                    entries.append(key)
+                elif not key[0] & _KEY_ZONE:
+                    self.ede = EDE_NO_ZONE_BIT
         if not entries:
             return FACT_BOGUS, ()
         return self._self_signed(found, tuple(entries), keys)
@@ -8055,9 +8092,8 @@ class DnssecProof:
         self, found: _RrSet, entries: tuple[bytes, ...], keys: tuple[bytes, ...]
     ) -> tuple[int, tuple[bytes, ...]]:
         reason, failures = -1, 0
-        for rr in found.signatures:
-            signature = _Signature(rr.rdata) if rdata_names(rr.rdata, TYPE_RRSIG) else None
-            if signature is None or signature.signer != self.name or signature.labels != _labels_signed(self.name):
+        for _, signature in _signatures(found):
+            if signature.signer != self.name or signature.labels != _labels_signed(self.name):
                 continue
             late = self._time(signature)
             if late >= 0:
@@ -8065,8 +8101,7 @@ class DnssecProof:
                 continue
             failures = self._try_keys(found, signature, entries, failures)
             if failures < 0:
-                good = [key for key in keys if key[0] & 1 and not key[1] & _KEY_REVOKED]
-                return FACT_SECURE, tuple(good)
+                return FACT_SECURE, tuple(key for key in keys if _signs_zone(key))
             reason = reason if reason >= 0 else EDE_BOGUS if failures else EDE_NO_DNSKEY
         self.ede = reason if reason >= 0 else EDE_NO_RRSIG
         return FACT_BOGUS, ()
@@ -8094,10 +8129,7 @@ class DnssecProof:
 
     def _leave_out(self, section: str, keys: Container[tuple[bytes, int]]) -> None:
         """Take away the records of a section that belong to other sets than `keys`."""
-        records = getattr(self.message, section)
-        kept = [rr for rr in records if rr.rrclass == CLASS_IN and (rr.name.lower(), _covered(rr)) in keys]
-        if len(kept) < len(records):
-            setattr(self.message, section, kept)
+        if self.message.keep(section, lambda rr: rr.rrclass == CLASS_IN and (rr.name.lower(), _covered(rr)) in keys):
             self.rewritten = True
 
     def _add_denial(self, out: DnssecVerdict, found: _RrSet) -> None:
@@ -8105,8 +8137,8 @@ class DnssecProof:
         first = found.records[0]
         if not found.good:
             return
-        if found.rrtype == TYPE_SOA and len(first.rdata) >= 22:
-            out.soa = (found.name, first.rdata, found.good, min(first.ttl, int.from_bytes(first.rdata[-4:], "big")))
+        if found.rrtype == TYPE_SOA and (ttl := soa_negative_ttl(first)) is not None:
+            out.soa = (found.name, first.rdata, found.good, ttl)
         elif found.rrtype in (TYPE_NSEC, TYPE_NSEC3):
             out.denials.append((found.signer, first.name, found.rrtype, first.rdata))
             out.denials.append((found.signer, first.name, TYPE_RRSIG, found.good))
@@ -8125,8 +8157,14 @@ def _covered(rr: DnsRecord) -> int:
     return rr.rrtype if rr.rrtype != TYPE_RRSIG else int.from_bytes(rr.rdata[:2], "big")
 
 
-def _parent(name: bytes) -> bytes:
-    return name[1 + name[0] :] if name[0] else name
+def _keeper(name: bytes, rrtype: int) -> bytes:
+    """Give the name by which the zone is found that keeps records: DS records are the parent's."""
+    return dns_name_parent(name) if rrtype == TYPE_DS else name
+
+
+def _signs_zone(key: bytes) -> bool:
+    """Tell whether a DNSKEY may sign a zone: the flag is there, and the key is not revoked."""
+    return bool(key[0] & _KEY_ZONE) and not key[1] & _KEY_REVOKED
 
 
 def _is_below(name: bytes, zone: bytes) -> bool:
@@ -8172,7 +8210,7 @@ def _nsec3_read(found: _RrSet, rdata: bytes, iterations_max: int) -> DnssecRange
     label = found.name[1 : 1 + found.name[0]]
     if algorithm != 1 or flags & ~1 or rdata[salt_end] != 20 or len(rdata) < next_end or len(label) != 32:
         return None
-    if found.name[1 + found.name[0] :] != found.signer:
+    if dns_name_parent(found.name) != found.signer:
         return None
     if iterations > iterations_max:
         return EDE_NSEC3_ITERATIONS
@@ -8225,18 +8263,6 @@ def dnssec_abandoned(proof: DnssecProof, limit: str, now: int) -> DnssecVerdict 
     verdict = DnssecVerdict(DNSSEC_ABANDONED, EDE_OTHER)
     verdict.notes = notes
     return verdict
-
-
-def dnssec_provable(message: DnsMessage, query: DnsQuery, config: Config) -> bool:
-    """Tell whether a reply is to be proved: not what the client checks itself, nor what says nothing."""
-    return (
-        bool(config.dnssec)
-        and query.rrclass == CLASS_IN
-        and not query.flags & FLAG_CD
-        and not query.signed
-        and not message.flags & FLAG_TC
-        and message.rcode in (NOERROR, NXDOMAIN)
-    )
 
 
 # ==============================================================================
@@ -8324,9 +8350,8 @@ def fact_texts(name: bytes, rrtype: int, fact: DnssecFact) -> list[str]:
     if fact.kind == FACT_SECURE:
         lines = []
         for ds in fact.records:
-            known = ds[2] in SIGNATURE_ALGORITHMS and ds[3] in DS_DIGESTS
             text = f"{shown} DS for keytag {int.from_bytes(ds[:2], 'big')}, algo {ds[2]}, digest {ds[3]}"
-            lines.append(text if known else text + " (not supported)")
+            lines.append(text if ds_supported(ds[2], ds[3]) else text + " (not supported)")
         return lines
     return [f"{shown} no DS" if fact.kind == FACT_INSECURE else f"{shown} no DS/cut"]
 
@@ -8928,7 +8953,10 @@ def answer_denied(answer: DnsAnswer) -> bool:
     if found is None:
         return False
     zone, denial = found
-    soa, soa_signature, soa_ttl, soa_end = state.trust.zone_soa(zone, answer.now) or (b"", b"", 0, 0)
+    proved = state.trust.zone_soa(zone, answer.now)
+    if proved is None:  # forgotten meanwhile
+        return False
+    soa, soa_signature, soa_ttl, soa_end = proved
     ttl = max(min([soa_end, *(one.expires for one in denial.ranges)]) - answer.now, 0)
     kind = CACHE_NODATA if denial.name_exists else CACHE_NXDOMAIN
     entry = CacheEntry(query.key, query.rrtype, kind, (), ttl, answer.now)
@@ -9301,6 +9329,18 @@ def own_query(question: bytes) -> DnsQuery:
     return dns_query_unpack(b"\0\0" + struct.pack("!5H", FLAG_RD, 1, 0, 0, 0) + question)
 
 
+def dnssec_provable(message: DnsMessage, query: DnsQuery, config: Config) -> bool:
+    """Tell whether a reply is to be proved: not what the client checks itself, nor what says nothing."""
+    return (
+        bool(config.dnssec)
+        and query.rrclass == CLASS_IN
+        and not query.flags & FLAG_CD
+        and not query.signed
+        and not message.flags & FLAG_TC
+        and message.rcode in (NOERROR, NXDOMAIN)
+    )
+
+
 def reply_fits(query: DnsQuery, wire: bytes) -> bool:
     """Tell whether a reply by TCP repeats the question."""
     question = wire[DNS_HEADER_SIZE : query.question_end]
@@ -9400,7 +9440,6 @@ class DnsReply:
         "texts",
         "cacheable",
         "verdict",
-        "secure",
         "altered",
     )
 
@@ -9427,7 +9466,6 @@ class DnsReply:
         self.flags = message.flags
         self.texts: list[str] = []
         self.verdict = verdict
-        self.secure = verdict is not None and verdict.status == DNSSEC_SECURE
         self.altered = False  # it says what we want, not what was proved
         self.cacheable = (
             query.rrclass == CLASS_IN
@@ -9439,15 +9477,22 @@ class DnsReply:
             and cacheable_query(query, state.config)
         )
 
+    @property
+    def secure(self) -> bool:
+        """Whether what it says was proved."""
+        return self.verdict is not None and self.verdict.status == DNSSEC_SECURE and not self.altered
+
     def empty(self, rcode: int, ede: int) -> None:
         """Throw all records away and answer `rcode`."""
-        message = self.message
-        self.secure = False
-        message.answers, message.authority, message.additional = [], [], []
+        self.message.clear()
         self.flags = self.flags & ~(15 | FLAG_AD) | rcode
-        self.rebuild, self.ede = True, ede
+        self.rebuild, self.altered, self.ede = True, True, ede
         if rcode == NOERROR:
             self.explain()
+
+    def wants(self, rr: DnsRecord) -> bool:
+        """Tell whether a record says something without DNSSEC, or was asked for."""
+        return rr.rrtype not in DNSSEC_TYPES or rr.rrtype == self.query.rrtype
 
     def explain(self) -> None:
         """Put a SOA of our own below an answer that we have emptied, so that clients can believe it."""
@@ -9457,7 +9502,7 @@ class DnsReply:
     def say(self, name: bytes, value: str, source: str = "reply") -> None:
         """Note a line for the query log."""
         if self.state.log.queries:
-            signed = signed_text(self.state.config) if self.secure and not self.altered and source == "reply" else ""
+            signed = signed_text(self.state.config) if self.secure and source == "reply" else ""
             self.texts.append(f"{source} {dns_name_log(name)} is {value}{signed}")
 
     def pack(self, query: DnsQuery, tcp: bool) -> bytes:
@@ -9469,7 +9514,7 @@ class DnsReply:
         flags |= self.flags & (FLAG_TC | FLAG_AA) | (FLAG_AA if self.aa else 0)
         if self.state.config.proxy_dnssec:
             flags |= self.flags & FLAG_AD
-        if self.secure and not self.altered and wants_verdict(query):
+        if self.secure and wants_verdict(query):
             flags |= FLAG_AD
         opt = self._opt(query)
         question = query.wire[DNS_HEADER_SIZE : query.question_end]
@@ -9527,7 +9572,7 @@ def _review_proof(reply: DnsReply) -> None:
     verdict, message, query = reply.verdict, reply.message, reply.query
     if message.flags & FLAG_TC and query.rrclass == CLASS_IN and not query.flags & FLAG_CD and not query.signed:
         reply.texts.append(f"validation result is {DNSSEC_TRUNCATED}")
-        message.answers, message.authority, message.additional = [], [], []
+        message.clear()
         reply.rebuild, reply.cacheable = True, False
         return
     if verdict is not None:
@@ -9537,11 +9582,7 @@ def _review_proof(reply: DnsReply) -> None:
         reply.empty(SERVFAIL, EDE_OTHER)
     if not query.do:
         for section in ("answers", "authority", "additional"):
-            records = getattr(message, section)
-            kept = [rr for rr in records if rr.rrtype not in DNSSEC_TYPES or rr.rrtype == query.rrtype]
-            if len(kept) < len(records):
-                setattr(message, section, kept)
-                reply.rebuild = True
+            reply.rebuild |= message.keep(section, reply.wants)
 
 
 def _follow_verdict(reply: DnsReply, verdict: DnssecVerdict) -> None:
@@ -9693,7 +9734,7 @@ def _review_remember(reply: DnsReply) -> None:
         return
     answers = message.answers
     if query.do and reply.verdict is not None:
-        answers = [rr for rr in answers if rr.rrtype not in DNSSEC_TYPES or rr.rrtype == query.rrtype]
+        answers = [rr for rr in answers if reply.wants(rr)]
     found = [rr for rr in answers if rr.rrtype == query.rrtype and rr.rrclass == CLASS_IN]
     entries: list[CacheEntry]
     if len(found) == len(answers) and query.rrtype not in (TYPE_CNAME, TYPE_ANY):  # no alias among them
@@ -9755,7 +9796,7 @@ def _negative_reply(reply: DnsReply, entries: list[CacheEntry], end: bytes, nxdo
         (
             rr
             for rr in reply.message.authority
-            if rr.rrtype == TYPE_SOA and dns_name_under(end, rr.name.lower()) and len(rr.rdata) >= 22
+            if rr.rrtype == TYPE_SOA and dns_name_under(end, rr.name.lower()) and soa_negative_ttl(rr) is not None
         ),
         None,
     )
@@ -9765,7 +9806,7 @@ def _negative_reply(reply: DnsReply, entries: list[CacheEntry], end: bytes, nxdo
         return
     if nxdomain and query.rrtype == TYPE_DS:  # the parent's word; the domain may have servers of its own here
         return
-    ttl = config.neg_ttl if soa is None else min(soa.ttl, int.from_bytes(soa.rdata[-4:], "big"))
+    ttl = config.neg_ttl if soa is None else soa_negative_ttl(soa) or 0
     entry = CacheEntry(
         end, query.rrtype, CACHE_NXDOMAIN if nxdomain else CACHE_NODATA, (), cache_ttl(ttl, config), reply.now
     )
@@ -17619,10 +17660,11 @@ def fact_lines(name: bytes, rrtype: int, fact: DnssecFact, now: int) -> list[str
     )
     rows = [""]
     if fact.kind == FACT_SECURE:
-        numbers = [(int.from_bytes(row[:2], "big"), row[2], row[3]) for row in fact.records]
-        if rrtype == TYPE_DNSKEY:
-            numbers = [(dnskey_tag(row), row[3], flag) for row, (flag, _, _) in zip(fact.records, numbers, strict=True)]
-        rows = [f"{tag:5} {algorithm:3} {third:3}" for tag, algorithm, third in numbers]
+        firsts = [(row, int.from_bytes(row[:2], "big")) for row in fact.records]  # a DS's tag, a DNSKEY's flags
+        if rrtype == TYPE_DS:
+            rows = [f"{first:5} {row[2]:3} {row[3]:3}" for row, first in firsts]
+        else:
+            rows = [f"{dnskey_tag(row):5} {row[3]:3} {first:3}" for row, first in firsts]
     shown = dns_name_format(name) if name != DNS_ROOT else "<Root>"
     return [f"{shown:<40} {row:<30} {flags:<10} {ends}" for row in rows]
 

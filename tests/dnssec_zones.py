@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import contextlib
 import functools
 import hashlib
 import os
@@ -24,12 +25,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import dnswire
 from dnswire import DnsMessage, DnsRecord
-from harness import MockReply, MockUpstream, free_port, own_loopback, tcp_raw, udp_raw, wait_until
+from harness import MockReply, MockUpstream, free_port, need, own_loopback, tcp_raw, udp_raw, wait_until
 
 TOOLS = ("dnssec-keygen", "dnssec-signzone", "ldns-signzone", "nsd", "unbound")
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -466,6 +467,17 @@ class Hierarchy:
         return self.addresses[min(zone.depth, 3)]
 
     # Running
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Hierarchy]:
+        """The hierarchy, from start to stop; needed where port 53 is to be had."""
+        try:
+            try:
+                yield self.start()
+            except PermissionError as error:
+                need(False, f"port 53 ({error})")
+        finally:
+            self.stop()
 
     def start(self) -> Hierarchy:
         self.build()

@@ -21,7 +21,7 @@ import pytest
 import dnswire
 from dnssec_zones import TOOLS, Break, Hierarchy, sign_rrset
 from dnswire import DnsMessage, DnsRecord, record
-from harness import Daemon, MakeDaemon, MockReply, ask, need, need_tool, udp_raw, wait_until
+from harness import Daemon, MakeDaemon, MockReply, ask, need_tool, udp_raw, wait_until
 
 # A failed proof is kept for ten seconds; machines are slow.
 SECONDS, FORGOTTEN = 20.0, 40.0
@@ -36,14 +36,8 @@ Truth = tuple[str, bool, frozenset[tuple[str, str, str]]]  # rcode, AD, what is 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hierarchy]:
     need_tool(*TOOLS)
-    hierarchy = Hierarchy(tmp_path_factory.mktemp("lies"), first=30)
-    try:
-        try:
-            yield hierarchy.start()
-        except PermissionError as error:
-            need(False, f"port 53 ({error})")
-    finally:
-        hierarchy.stop()
+    with Hierarchy(tmp_path_factory.mktemp("lies"), first=30).running() as hierarchy:
+        yield hierarchy
 
 
 @pytest.fixture

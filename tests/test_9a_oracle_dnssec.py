@@ -41,14 +41,8 @@ PROOFS = {"RRSIG", "NSEC", "NSEC3"}
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hierarchy]:
     need_tool(*TOOLS)
-    hierarchy = Hierarchy(tmp_path_factory.mktemp("dnssec"))
-    try:
-        try:
-            yield hierarchy.start()
-        except PermissionError as error:
-            need(False, f"port 53 ({error})")
-    finally:
-        hierarchy.stop()
+    with Hierarchy(tmp_path_factory.mktemp("dnssec")).running() as hierarchy:
+        yield hierarchy
 
 
 class Peers:
