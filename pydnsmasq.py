@@ -44,13 +44,13 @@ Contents
   64  Lease file
   65  DHCP servers
   66  TFTP server
-  67  Building the state
-  68  Daemon
-  69  Main
+  70  Building the state
+  71  Daemon
+  72  Main
 
 How to read it: downward.  A section uses only sections with smaller numbers.
 1x to 5x are pure: bytes, values, a clock reading and random numbers come in,
-values go out (4x hold locks, nothing else).  Only 6x knows an operating
+values go out (4x hold locks, nothing else).  Only 6x and 7x know an operating
 system.
 
 How a DNS packet flows
@@ -85,7 +85,7 @@ How a file flows
   calls a block.
 
 Threads
-  main       signals, reload, watching files and interfaces (68)
+  main       signals, reload, watching files and interfaces (71)
   udp-*      one for each listening UDP socket (62)
   upstream   replies, retries, time-outs (61)
   dnssec     proofs; it begins with the first (61)
@@ -16612,7 +16612,7 @@ def interface_mtu(name: str) -> int:
 
 
 # ==============================================================================
-# 67 Building the state
+# 70 Building the state
 #
 # What configuration, hosts files, servers-file and resolv file say, put together
 # for DNS.
@@ -16851,12 +16851,12 @@ class StateBuilder:
 
 
 # ==============================================================================
-# 68 Daemon
+# 71 Daemon
 #
 # From a configuration to a running service: binding, daemonising, watching
 # files and interfaces, signals, reload, statistics.
 #
-# Uses 10 11 12 13 15 20 21 23 27 30 33 40 41 44 51 54 56 60 61 62 63 65 66 67
+# Uses 10 11 12 13 15 20 21 23 27 30 33 40 41 44 51 54 56 60 61 62 63 65 66 70
 # ==============================================================================
 
 _NEED_RESTART = (
@@ -17485,7 +17485,7 @@ class Daemon:
         if old.port:
             self._listen(config, fatal=False)
         self._tftp_use(config)
-        gc.freeze()  # what was loaded stays: no use in walking it (69)
+        gc.freeze()  # what was loaded stays: no use in walking it (72)
 
     def _tftp_use(self, config: Config) -> None:
         """Let TFTP know of a new configuration or of new interfaces; transfers go on."""
@@ -17670,11 +17670,11 @@ def fact_lines(name: bytes, rrtype: int, fact: DnssecFact, now: int) -> list[str
 
 
 # ==============================================================================
-# 69 Main
+# 72 Main
 #
 # The command: what to print, what to check, when to run.
 #
-# Uses 10 11 13 30 32 33 60 68
+# Uses 10 11 13 30 32 33 60 71
 # ==============================================================================
 
 

@@ -1,4 +1,4 @@
-"""Section 68: names and domains at start, reload, statistics, DHCP in the running daemon."""
+"""Section 71: names and domains at start, reload, statistics, DHCP in the running daemon."""
 
 from __future__ import annotations
 

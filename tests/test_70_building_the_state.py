@@ -1,4 +1,4 @@
-"""Section 67: resolv files, and the state that configuration and files make together."""
+"""Section 70: resolv files, and the state that configuration and files make together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section 65: what the command prints, and how it starts and fails."""
+"""Section 72: what the command prints, and how it starts and fails."""
 
 from __future__ import annotations
 
