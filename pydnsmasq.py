@@ -18,6 +18,7 @@ Contents
   23  DHCPv4 messages
   26  TFTP packets
   27  Signatures
+  29  Netlink messages
   30  Settings
   31  Option values
   32  Options
@@ -38,12 +39,13 @@ Contents
   58  DHCPv4 relaying
   59  TFTP transfers
   60  Operating system
-  61  Upstream exchange
-  62  Servers
-  63  Hooks
-  64  Lease file
-  65  DHCP servers
-  66  TFTP server
+  61  Upstream questions
+  62  Upstream exchange
+  63  Servers
+  64  Hooks
+  65  Lease file
+  66  DHCP servers
+  67  TFTP server
   70  Building the state
   71  Daemon
   72  Main
@@ -54,47 +56,47 @@ values go out (4x hold locks, nothing else).  Only 6x and 7x know an operating
 system.
 
 How a DNS packet flows
-  UDP    DnsUdpServer (62) runs a loop of its own: recvmsg, a look-up of the
+  UDP    DnsUdpServer (63) runs a loop of its own: recvmsg, a look-up of the
          query's bytes behind the id in WireAnswers (41), a send.  A hit costs
          two system calls and no parsing.
-  miss   DnsService.query (62): unpack (22), then DNS_ANSWERERS (52) in order.
+  miss   DnsService.query (63): unpack (22), then DNS_ANSWERERS (52) in order.
          A local or cached answer is packed, sent, and kept in WireAnswers.
-  true   UpstreamExchange.ask (61) enters the question in the pending table and
+  true   UpstreamExchange.ask (62) enters the question in the pending table and
   miss   sends it; no thread waits.  Identical questions join the entry.
-  reply  the receiver thread (61) checks id, question and peer, runs
+  reply  the receiver thread (62) checks id, question and peer, runs
          DNS_REVIEWERS (53) over the reply, and answers every waiting client.
          Twenty times a second it looks whose patience is at its end.
-  proof  With dnssec a reply goes to the thread that proves (61) before its
+  proof  With dnssec a reply goes to the thread that proves (62) before its
          review: dnssec_step (50) gives a verdict, or names DS or DNSKEY records
          that it needs.  These are asked for like any question, and what comes of
          them is kept in DnssecStore (44); then the step is done again.  Nobody
          waits, and a proof that takes long has its turns among the others.
-  TCP    DnsTcpServer (62): bounded connections, a thread each, same core; the
+  TCP    DnsTcpServer (63): bounded connections, a thread each, same core; the
          upstream is asked by TCP too.
 
 How a DHCP packet flows
-  Dhcp4Server (65) reads port 67 in one thread: unpack (23), network, tags and
+  Dhcp4Server (66) reads port 67 in one thread: unpack (23), network, tags and
   dhcp-host (54), the client (56), the decision (57), the options (55).  A changed lease (43) is in
-  DNS (40) at once; its ACK waits in LeaseWriter (64) until the lease file is on
-  disk, many replies for one write.  Then the script (63) hears of it.
+  DNS (40) at once; its ACK waits in LeaseWriter (65) until the lease file is on
+  disk, many replies for one write.  Then the script (64) hears of it.
 
 How a file flows
-  TftpServer (66) takes requests from port 69: unpack (26), path and options.  One
+  TftpServer (67) takes requests from port 69: unpack (26), path and options.  One
   thread waits for the sockets of all transfers; TftpTransfer (59) says for each
   packet what to send.  A lone transfer is waited for in its own socket: two system
   calls a block.
 
 Threads
   main       signals, reload, watching files and interfaces (71)
-  udp-*      one for each listening UDP socket (62)
-  upstream   replies, retries, time-outs (61)
-  dnssec     proofs; it begins with the first (61)
-  dnssec-tcp asks once more by TCP for DS or DNSKEY records that were cut short (61)
+  udp-*      one for each listening UDP socket (63)
+  upstream   replies, retries, time-outs (62)
+  dnssec     proofs; it begins with the first (62)
+  dnssec-tcp asks once more by TCP for DS or DNSKEY records that were cut short (62)
   tcp-*      one acceptor for each listener, one thread for each connection
-  dhcp       messages, pings, ends of leases (65)
-  leases     writes the lease file, sends the replies that wait for it (64)
-  tftp       requests and transfers (66)
-  script     hands calls to the helper process that runs the script (63)
+  dhcp       messages, pings, ends of leases (66)
+  leases     writes the lease file, sends the replies that wait for it (65)
+  tftp       requests and transfers (67)
+  script     hands calls to the helper process that runs the script (64)
   log        writes what the others queue (13)
 State that several threads see has its own lock, is bounded, and never calls
 out while it holds the lock; locks are taken in the order of the sections.
@@ -157,11 +159,13 @@ if __name__ == "__main__":  # a reload that comes too early must not be the end;
 VERSION = "0.1.0"
 DNSMASQ_VERSION = "2.93"  # the dialect that is spoken
 # What scripts read in --version: whole tokens for what works, `no-` for what does not
-# (no `no-ipset` or `no-nftset`: scripts search for these as words).
 COMPILE_OPTIONS = (
-    "IPv6 GNU-getopt no-DBus no-UBus no-i18n no-IDN DHCP no-DHCPv6 no-Lua TFTP no-conntrack auth DNSSEC "
+    "IPv6 GNU-getopt no-DBus UBus no-i18n no-IDN DHCP no-DHCPv6 no-Lua TFTP conntrack ipset nftset auth DNSSEC "
     "loop-detect dumpfile"
 )  # fmt: skip
+
+# Requests of the daemon to its child that stayed root; octets, more than an answer's addresses need.
+ROOT_REQUEST_MAX = 1 << 17
 
 # DNS messages.
 DNS_PORT = 53
@@ -2291,13 +2295,174 @@ def signature_verify(algorithm: int, key: bytes, data: bytes, signature: bytes) 
 
 
 # ==============================================================================
+# 29 Netlink messages
+#
+# What the kernel is asked by netlink: elements for the sets of ipset and
+# nftables, marks of connections.  Numbers are those of the kernel's headers
+# (linux/netlink.h, linux/netfilter/nfnetlink*.h, ip_set.h, nf_tables.h); lengths
+# and kinds are in the machine's byte order, what Netfilter carries in the network's.
+#
+# Uses 12
+# ==============================================================================
+
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NFT_FAMILIES = {"ip": 2, "ip6": 10, "inet": 1, "bridge": 7, "arp": 3, "netdev": 5}
+
+_REQUEST, _ACK, _CREATE = 0x1, 0x4, 0x400
+_BATCH_BEGIN, _BATCH_END = 0x10, 0x11
+_CT_GET, _IPSET_ADD = 0x101, 0x609
+_NFT, _NFT_GETSET, _NFT_NEWSETELEM = 0xA, 0xA0A, 0xA0C
+_IPSET_PROTOCOL = 6
+IPSET_NAME_MAX = 31  # characters
+_NESTED = 0x8000
+_NFT_SET_INTERVAL, _NFT_INTERVAL_END = 0x4, 0x1
+# What a helper with more rights passes on for a daemon without them.
+NETFILTER_KINDS = frozenset((_BATCH_BEGIN, _BATCH_END, _CT_GET, _IPSET_ADD, _NFT_GETSET, _NFT_NEWSETELEM))
+
+
+def netlink_messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Split what a netlink socket gave into (kind, serial, payload); a length that lies ends it."""
+    pos = 0
+    while pos + 16 <= len(data):
+        length, kind, _, serial, _ = struct.unpack_from("=IHHII", data, pos)
+        if length < 16 or pos + length > len(data):
+            return
+        yield kind, serial, data[pos + 16 : pos + length]
+        pos += length + 3 & ~3
+
+
+def netlink_attributes(data: bytes, pos: int = 0) -> dict[int, bytes]:
+    """Read attributes from `pos` on: kind without its flags -> payload."""
+    out = {}
+    while pos + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, pos)
+        if length < 4:
+            break
+        out[kind & 0x3FFF] = data[pos + 4 : pos + length]
+        pos += length + 3 & ~3
+    return out
+
+
+def netlink_pack(kind: int, flags: int, serial: int, payload: bytes) -> bytes:
+    """Put the header before a payload."""
+    return struct.pack("=IHHII", 16 + len(payload), kind, flags, serial, 0) + payload
+
+
+def netlink_error(payload: bytes) -> int:
+    """Give the error number in an NLMSG_ERROR, 0 for an acknowledgement."""
+    return -int.from_bytes(payload[:4], sys.byteorder, signed=True)
+
+
+def _attribute(kind: int, *parts: bytes) -> bytes:
+    data = b"".join(parts)
+    return struct.pack("=HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
+
+
+def _text(kind: int, text: str) -> bytes:
+    return _attribute(kind, text.encode() + b"\0")
+
+
+def _netfilter(kind: int, flags: int, serial: int, family: int, *parts: bytes, subsystem: int = 0) -> bytes:
+    head = struct.pack("!BBH", family, 0, subsystem)
+    return netlink_pack(kind, _REQUEST | flags, serial, head + b"".join(parts))
+
+
+def ipset_add_pack(name: str, addresses: Iterable[bytes], serial: int) -> bytes:
+    """Pack a message for each address: into the ipset `name`, where it may be already."""
+    out = []
+    for address in addresses:
+        family, kind = (2, 1) if len(address) == 4 else (10, 2)
+        element = _attribute(1 | _NESTED, _attribute(kind | 0x4000, address))
+        parts = _attribute(1, bytes((_IPSET_PROTOCOL,))), _text(2, name), _attribute(7 | _NESTED, element)
+        out.append(_netfilter(_IPSET_ADD, _ACK, serial, family, *parts))
+    return b"".join(out)
+
+
+@record
+class NftSet:
+    """A set of nftables as nftset names it; `family` 4 or 6 takes only such addresses, 0 all that fit."""
+
+    table_family: int
+    table: str
+    name: str
+    family: int = 0
+
+    def takes(self, address: bytes) -> bool:
+        """Tell whether it wants addresses of this family."""
+        return self.family in (0, 4 if len(address) == 4 else 6)
+
+    def __str__(self) -> str:
+        """The words of the nft command, behind the family that it is limited to."""
+        family = next(name for name, number in NFT_FAMILIES.items() if number == self.table_family)
+        return f"{self.family or ''} {family} {self.table} {self.name}".lstrip()
+
+
+def nft_set_query_pack(target: NftSet, serial: int) -> bytes:
+    """Pack the question what kind of set it is."""
+    return _netfilter(_NFT_GETSET, _ACK, serial, target.table_family, _text(1, target.table), _text(2, target.name))
+
+
+def nft_set_unpack(payload: bytes) -> tuple[int, bool]:
+    """Read the answer: the octets of a key, and whether the set holds intervals."""
+    attributes = netlink_attributes(payload, 4)
+    flags = int.from_bytes(attributes.get(3, b""), "big")
+    return int.from_bytes(attributes.get(5, b""), "big"), bool(flags & _NFT_SET_INTERVAL)
+
+
+def nft_add_pack(target: NftSet, addresses: Iterable[bytes], interval: bool, serial: int) -> bytes:
+    """Pack addresses as elements of a set: all of them or none.
+
+    In a set of intervals an address is one that ends before the next address.
+    """
+    elements = []
+    for address in addresses:
+        elements.append(_nft_element(address))
+        following = (int.from_bytes(address, "big") + 1).to_bytes(len(address) + 1, "big")
+        if interval and not following[0]:  # the last address of all needs no end
+            elements.append(_nft_element(following[1:], _attribute(3, _NFT_INTERVAL_END.to_bytes(4, "big"))))
+    parts = _text(1, target.table), _text(2, target.name), _attribute(3 | _NESTED, *elements)
+    return (
+        _netfilter(_BATCH_BEGIN, 0, serial, 0, subsystem=_NFT)
+        + _netfilter(_NFT_NEWSETELEM, _ACK | _CREATE, serial, target.table_family, *parts)
+        + _netfilter(_BATCH_END, 0, serial, 0, subsystem=_NFT)
+    )
+
+
+def _nft_element(key: bytes, flags: bytes = b"") -> bytes:
+    return _attribute(1 | _NESTED, flags, _attribute(1 | _NESTED, _attribute(1, key)))
+
+
+def netfilter_probe_pack(serial: int) -> bytes:
+    """Pack a transaction without content: whoever may not speak to Netfilter gets an error."""
+    return b"".join(_netfilter(kind, 0, serial, 0, subsystem=_NFT) for kind in (_BATCH_BEGIN, _BATCH_END))
+
+
+def conntrack_query_pack(protocol: int, local: tuple[bytes, int], peer: tuple[bytes, int], serial: int) -> bytes:
+    """Pack the question for the connection whose replies go from `local` to `peer` (address, port).
+
+    Replies are what we know: the first packet may have had another target
+    before it was redirected to us.
+    """
+    source, target, family = (1, 2, 2) if len(local[0]) == 4 else (3, 4, 10)
+    addresses = _attribute(1 | _NESTED, _attribute(source, local[0]), _attribute(target, peer[0]))
+    ports = _attribute(2, local[1].to_bytes(2, "big")), _attribute(3, peer[1].to_bytes(2, "big"))
+    protocol_part = _attribute(2 | _NESTED, _attribute(1, bytes((protocol,))), *ports)
+    return _netfilter(_CT_GET, _ACK, serial, family, _attribute(2 | _NESTED, addresses, protocol_part))
+
+
+def conntrack_mark_unpack(payload: bytes) -> int:
+    """Read the mark of a connection; 0 where it has none."""
+    return int.from_bytes(netlink_attributes(payload, 4).get(8, b""), "big")
+
+
+# ==============================================================================
 # 30 Settings
 #
 # What a parsed configuration is made of: one record for each kind of value, and
 # the immutable Config that holds them.  Names of hosts are wire format with
 # their case kept; keys for look-ups (domains of rules) are lower case already.
 #
-# Uses 12
+# Uses 12 29
 # ==============================================================================
 
 DOMAIN_WHOLE, DOMAIN_PARTIAL, DOMAIN_BELOW = 0, 1, 2
@@ -2550,10 +2715,10 @@ class Umbrella:
 
 @record
 class KernelSet:
-    """ipset and nftset: sets of the kernel that take the addresses of domains; families 0, 4 or 6."""
+    """ipset (names) and nftset: sets of the kernel that take the addresses of domains."""
 
     domains: tuple[DomainPattern, ...]
-    sets: tuple[tuple[str, int], ...]
+    sets: tuple[str | NftSet, ...]
 
 
 @record
@@ -2860,7 +3025,7 @@ class Config:
 # are moved to a private part of Unicode, so that a quoted comma is no separator.
 # `value_text` moves them back; every leaf converter ends there.
 #
-# Uses 10 11 12 15 20 21 27 30
+# Uses 10 11 12 15 20 21 27 29 30
 # ==============================================================================
 
 _GUARD = 0x10FE00  # where protected characters live
@@ -3262,7 +3427,13 @@ def value_umbrella(text: str) -> Umbrella:
 
 def value_kernel_sets(text: str) -> tuple[KernelSet, ...]:
     """Take the value of ipset: /domain/.../set,set."""
-    return _kernel_sets(text, lambda name: (name, 0))
+    return _kernel_sets(text, _ipset_name)
+
+
+def _ipset_name(text: str) -> str:
+    if len(text) > IPSET_NAME_MAX:
+        raise ConfigError(f"'{value_text(text)}' is too long for an ipset", f"at most {IPSET_NAME_MAX} characters")
+    return text
 
 
 def value_nft_sets(text: str) -> tuple[KernelSet, ...]:
@@ -3270,7 +3441,7 @@ def value_nft_sets(text: str) -> tuple[KernelSet, ...]:
     return _kernel_sets(text, _nft_set)
 
 
-def _kernel_sets(text: str, parse: Callable[[str], tuple[str, int]]) -> tuple[KernelSet, ...]:
+def _kernel_sets(text: str, parse: Callable[[str], str | NftSet]) -> tuple[KernelSet, ...]:
     domains, rest = _domains_and_rest(text)
     sets = tuple(parse(name) for name in value_list(rest))
     if not sets:
@@ -3278,9 +3449,16 @@ def _kernel_sets(text: str, parse: Callable[[str], tuple[str, int]]) -> tuple[Ke
     return (KernelSet(domains or (DomainPattern(DNS_ROOT),), sets),)
 
 
-def _nft_set(text: str) -> tuple[str, int]:
-    family = int(text[0]) if text[:2] in ("4#", "6#") else 0
-    return (text[2:] if family else text).replace("#", " "), family
+def _nft_set(text: str) -> NftSet:
+    words = text.replace("#", " ").split()
+    family = int(words.pop(0)) if words[:1] in (["4"], ["6"]) else 0
+    table_family = NFT_FAMILIES.get(words.pop(0)) if len(words) == 3 else NFT_FAMILIES["ip"]
+    if table_family is None or len(words) != 2 or not all(words):
+        known = ", ".join(NFT_FAMILIES)
+        raise ConfigError(
+            f"'{value_text(text)}' names no set of nftables", f"[4#|6#][family#]table#set, family: {known}"
+        )
+    return NftSet(table_family, words[0], words[1], family)
 
 
 def value_connmark(text: str) -> tuple[ConnmarkAllow, ...]:
@@ -3291,18 +3469,22 @@ def value_connmark(text: str) -> tuple[ConnmarkAllow, ...]:
     mark, mask = number(mark_text), number(mask_text) if slash else 0xFFFFFFFF
     if mark & ~mask:
         raise ConfigError(f"the mark {mark} has bits outside of its mask {mask}")
-    names = tuple(value_text(name) for name in patterns.split("/") if name)
+    names = tuple(value_text(name) for name in patterns.split("/")) if patterns else ()
     for name in names:
         _connmark_pattern(name)
     return (ConnmarkAllow(mark, mask, names),)
 
 
 def _connmark_pattern(name: str) -> None:
-    labels = name.split(".")
+    labels = name.lower().split(".")
     if name == "*":
         return
-    if len(labels) < 2 or "*" in labels[-1] + labels[-2] or any(not label or label.count("*") > 2 for label in labels):
+    good = len(name) <= DNS_NAME_MAX - 2 and len(labels) >= 2 and all(map(_CONNMARK_LABEL, labels))
+    if not good or "*" in labels[-1] + labels[-2] or labels[-1].isdigit() or labels[-1] == "local":
         raise ConfigError(f"bad pattern '{name}'", "two literal labels at the end, at most two * in each other label")
+
+
+_CONNMARK_LABEL = re.compile(r"(?=[^*]*(?:\*[^*]*){0,2}$)(?!-)[a-z0-9*-]{1,63}(?<!-)").fullmatch
 
 
 # DNS: records of our own.
@@ -4391,12 +4573,24 @@ _WORKING_AREAS = frozenset(
 )
 _LATER = frozenset(
     (
-        "umbrella", "conntrack", "connmark-allowlist", "connmark-allowlist-enable", "ipset", "nftset", "enable-dbus",
-        "enable-ubus", "quiet-dhcp6", "quiet-ra",
+        "umbrella", "enable-dbus", "quiet-dhcp6", "quiet-ra",
     )
 )  # fmt: skip
 _WORKING = frozenset(
-    ("domain-suffix", "dhcp-lease", "dhcp-script", "dhcp-scriptuser", "script-arp", "script-on-renewal")
+    (
+        "domain-suffix",
+        "dhcp-lease",
+        "dhcp-script",
+        "dhcp-scriptuser",
+        "script-arp",
+        "script-on-renewal",
+        "conntrack",
+        "connmark-allowlist",
+        "connmark-allowlist-enable",
+        "ipset",
+        "nftset",
+        "enable-ubus",
+    )
 )
 _REFUSED = {"dhcp-luascript": "there is no Lua in Python's standard library; use dhcp-script"}
 
@@ -6299,7 +6493,7 @@ class UpstreamGroup:
     def __init__(self, domain: str = "") -> None:
         self.servers: list[Upstream] = []
         self.domain = domain
-        self.waiting = 0  # questions that are out (61)
+        self.waiting = 0  # questions that are out (62)
         self._favourite: Upstream | None = None
         self._since = 0.0
         self._asked = 0
@@ -8271,7 +8465,7 @@ def dnssec_abandoned(proof: DnssecProof, limit: str, now: int) -> DnssecVerdict 
 # From a query to an answer of our own, or to the group of servers that it has
 # to be forwarded to.  DNS_ANSWERERS is the path, in order.
 #
-# Uses 10 13 15 20 21 22 27 30 40 41 42 44 50
+# Uses 10 13 15 20 21 22 27 29 30 40 41 42 44 50
 # ==============================================================================
 
 
@@ -8375,6 +8569,20 @@ def filtered_types(config: Config) -> frozenset[int]:
     return frozenset(config.filter_rr) | addresses | ({TYPE_AAAA} if config.filter_AAAA else set())
 
 
+def kernel_set_tables(config: Config) -> tuple[tuple[str, dict[bytes, tuple[str | NftSet, ...]]], ...]:
+    """Give the sets for each domain, separately for the options ipset and nftset."""
+    tables = []
+    for option, rules in (("ipset", config.ipset), ("nftset", config.nftset)):
+        table: dict[bytes, tuple[str | NftSet, ...]] = {}
+        for rule in rules:
+            for pattern in rule.domains:
+                if not pattern.kind:
+                    table.setdefault(pattern.name, rule.sets)
+        if table:
+            tables.append((option, table))
+    return tuple(tables)
+
+
 class DnsState:
     """Everything that answering needs, built aside and swapped in as one.
 
@@ -8385,7 +8593,7 @@ class DnsState:
 
     __slots__ = (
         "config", "local", "rules", "cache", "answers", "metrics", "interfaces", "answerers", "reviewers", "serial",
-        "changes", "log", "udp_max", "filters", "hostname", "trust", "anchors",
+        "changes", "log", "udp_max", "filters", "hostname", "trust", "anchors", "sets", "allowlist",
     )  # fmt: skip
 
     def __init__(
@@ -8416,6 +8624,8 @@ class DnsState:
         self.filters = filtered_types(config)
         self.trust = DnssecStore()  # lives on over a reload, as the cache does
         self.anchors = DnssecAnchors(config.trust_anchor)
+        self.sets = kernel_set_tables(config)
+        self.allowlist = {(rule.mark, rule.mask): rule.patterns for rule in config.connmark_allowlist}
 
 
 class DnsClient:
@@ -8423,10 +8633,11 @@ class DnsClient:
 
     `interface` is the name of the arrival interface ("" when it does not
     matter), `local` the packed address that was asked, `auth` whether the
-    interface serves authoritative zones only.
+    interface serves authoritative zones only; `mac` and `mark` find its hardware
+    address and the mark of its connection.
     """
 
-    __slots__ = ("address", "port", "interface", "local", "tcp", "auth", "reply", "mac")
+    __slots__ = ("address", "port", "interface", "local", "tcp", "auth", "reply", "mac", "mark")
 
     def __init__(self, address: str, port: int, tcp: bool, reply: Callable[[bytes], None]) -> None:
         self.address = address
@@ -8437,6 +8648,7 @@ class DnsClient:
         self.local = b""
         self.auth = False
         self.mac: Callable[[], bytes] | None = None
+        self.mark: Callable[[], int] | None = None
 
 
 class DnsAnswer:
@@ -9272,8 +9484,50 @@ def _with_authority(config: Config) -> bool:
     return bool(config.auth_zone) or config.auth_server is not None
 
 
+def _answer_unlisted(answer: DnsAnswer) -> bool:
+    """Refuse names that the mark of the client's connection does not allow (connmark-allowlist)."""
+    client, state = answer.client, answer.state
+    mark = client.mark() & state.config.connmark_allowlist_enable if client.mark is not None else 0
+    answer.lasting = False  # another connection may have another mark
+    if not mark or allowlist_admits(state.allowlist, mark, answer.query.key):
+        return False
+    return answer.refuse(REFUSED, EDE_BLOCKED)
+
+
+def allowlist_admits(rules: dict[tuple[int, int], tuple[str, ...]], mark: int, name: bytes) -> bool:
+    """Tell whether a connection with `mark` may ask for `name` (lower case wire form)."""
+    for (wanted, mask), patterns in rules.items():
+        if mark & mask == wanted and _patterns_admit(patterns, dns_name_format(name)):
+            return True
+    return False
+
+
+def _patterns_admit(patterns: Sequence[str], name: str) -> bool:
+    return "*" in patterns or any(_pattern_fits(pattern.lower(), name) for pattern in patterns)
+
+
+_HOST_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)").fullmatch
+
+
+def _pattern_fits(pattern: str, name: str) -> bool:
+    """Tell whether each label of a host name fits its label of a pattern, where `*` stands for any characters."""
+    theirs, ours = pattern.split("."), name.split(".")
+    return len(theirs) == len(ours) and all(map(_HOST_LABEL, ours)) and all(map(_label_fits, theirs, ours))
+
+
+def _label_fits(pattern: str, label: str) -> bool:
+    first, *rest = pattern.split("*")
+    if not rest:
+        return pattern == label
+    *middle, last = rest
+    if len(first) + len(last) > len(label) or not (label.startswith(first) and label.endswith(last)):
+        return False
+    return all(part in label[len(first) : len(label) - len(last)] for part in middle)  # one at most
+
+
 # The path of a query: each answerer, and what must be configured for it to have work.
 DNS_ANSWERERS: tuple[tuple[Callable[[DnsAnswer], bool], Callable[[Config], bool]], ...] = (
+    (_answer_unlisted, lambda config: config.connmark_allowlist_enable is not None),
     (_answer_transfer, _with_authority),
     (_answer_authority, _with_authority),
     (answer_loop_probe, lambda config: bool(config.dns_loop_detect)),
@@ -9303,7 +9557,7 @@ def dns_answer(query: DnsQuery, client: DnsClient, state: DnsState, now: float) 
 # The question as it goes upstream, and what is done with the reply before any
 # client sees it: DNS_REVIEWERS is the path, in order.
 #
-# Uses 10 15 20 21 22 30 40 41 42 50 51
+# Uses 10 15 20 21 22 29 30 40 41 42 50 51
 # ==============================================================================
 
 
@@ -9441,6 +9695,7 @@ class DnsReply:
         "cacheable",
         "verdict",
         "altered",
+        "elements",
     )
 
     def __init__(
@@ -9467,6 +9722,8 @@ class DnsReply:
         self.texts: list[str] = []
         self.verdict = verdict
         self.altered = False  # it says what we want, not what was proved
+        # For sets of the kernel, before anybody sees the reply: set, addresses, lines for the query log.
+        self.elements: list[tuple[str | NftSet, list[bytes], list[str]]] = []
         self.cacheable = (
             query.rrclass == CLASS_IN
             and not query.flags & FLAG_CD
@@ -9854,6 +10111,21 @@ def _denials_of(verdict: DnssecVerdict, zone: bytes) -> tuple[tuple[bytes, int, 
     return tuple(row[1:] for row in verdict.denials if row[0] == zone)
 
 
+def _review_sets(reply: DnsReply) -> None:
+    """Choose the sets of the kernel that take the addresses of a reply (ipset, nftset): by the name that was asked."""
+    query = reply.query
+    if query.rrtype not in (TYPE_A, TYPE_AAAA) or query.rrclass != CLASS_IN:
+        return
+    found = [rr.rdata for rr in reply.message.answers if rr.rrtype in (TYPE_A, TYPE_AAAA) and rr.rrclass == CLASS_IN]
+    for option, table in reply.state.sets if found else ():
+        domain = next((name for name in dns_name_suffixes(query.key) if name in table), b"")
+        for target in table.get(domain, ()):
+            wanted = found if isinstance(target, str) else [one for one in found if target.takes(one)]
+            words = f"{option} add {target} "
+            shown = dns_name_log(domain) if domain != DNS_ROOT else ""
+            reply.elements.append((target, wanted, [f"{words}{address_format(one)} {shown}" for one in wanted]))
+
+
 def _review_filters(reply: DnsReply) -> None:
     """Take the record types of filter-rr out of the answer."""
     filters, query, message = reply.state.filters, reply.query, reply.message
@@ -9894,6 +10166,7 @@ DNS_REVIEWERS: tuple[tuple[Callable[[DnsReply], None], Callable[[Config], bool]]
     (_review_addresses, lambda config: bool(config.ignore_address or config.bogus_nxdomain)),
     (_review_alias, lambda config: bool(config.alias)),
     (_review_rebind, lambda config: bool(config.stop_dns_rebind)),
+    (_review_sets, lambda config: bool(config.ipset or config.nftset)),
     (_review_existence, lambda config: True),
     (_review_remember, lambda config: True),
     (_review_filters, lambda config: bool(filtered_types(config))),
@@ -12429,14 +12702,15 @@ class TftpTransfer:
 # Files, interfaces, log sinks, privileges: everything that is Linux and nothing
 # that is a protocol of ours.  Works without /proc and /sys (netlink instead).
 #
-# Uses 10 11 13 20 30 40 42
+# Uses 10 11 13 20 29 40
 # ==============================================================================
 
 # Constants that the socket module lacks on some Python versions; the same on every Linux architecture.
 IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
 _RTM_GETLINK, _RTM_GETADDR, _RTM_GETNEIGH = 18, 22, 30
-_RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWNEIGH, _NLMSG_DONE, _NLMSG_ERROR = 16, 20, 28, 3, 2
+_RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWNEIGH = 16, 20, 28
 _NLM_REQUEST_DUMP = 0x301
+_SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_NETFILTER = 270, 10, 12
 _RTMGRP = 0x1 | 0x10 | 0x100 | 0x40 | 0x400  # links, addresses and routes of both families
 _F_NOTIFY, _DN_CHANGES = 1026, 0x02 | 0x04 | 0x08 | 0x10 | 0x8000_0000  # modify, create, delete, rename; always
 _NUD_PRESENT = 0x02 | 0x04 | 0x08 | 0x10 | 0x80  # reachable, stale, delay, probe, permanent
@@ -12623,29 +12897,14 @@ def _netlink_dump(kind: int, family: int) -> list[tuple[int, bytes]]:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0) as sock:
             sock.bind((0, 0))
             sock.settimeout(2.0)
-            sock.send(struct.pack("=IHHII", 32, kind, _NLM_REQUEST_DUMP, 1, 0) + struct.pack("=B15x", family))
+            sock.send(netlink_pack(kind, _NLM_REQUEST_DUMP, 1, struct.pack("=B15x", family)))
             while True:
-                data = sock.recv(1 << 17)
-                pos = 0
-                while pos + 16 <= len(data):
-                    length, message, _, _, _ = struct.unpack_from("=IHHII", data, pos)
-                    if message in (_NLMSG_DONE, _NLMSG_ERROR) or length < 16:
+                for message, _, payload in netlink_messages(sock.recv(1 << 17)):
+                    if message in (NLMSG_DONE, NLMSG_ERROR):
                         return out
-                    out.append((message, data[pos + 16 : pos + length]))
-                    pos += length + 3 & ~3
+                    out.append((message, payload))
     except OSError:
         return out
-
-
-def _attributes(data: bytes, pos: int) -> dict[int, bytes]:
-    out = {}
-    while pos + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, pos)
-        if length < 4:
-            break
-        out[kind & 0x3FFF] = data[pos + 4 : pos + length]
-        pos += length + 3 & ~3
-    return out
 
 
 def interfaces_read() -> tuple[InterfaceAddress, ...]:
@@ -12654,13 +12913,13 @@ def interfaces_read() -> tuple[InterfaceAddress, ...]:
     for message, data in _netlink_dump(_RTM_GETLINK, 0):
         if message == _RTM_NEWLINK and len(data) >= 16:
             _, _, index, flags = struct.unpack_from("=BxHiI", data)
-            links[index] = (_attributes(data, 16).get(3, b"").rstrip(b"\0").decode("utf-8", "replace"), flags)
+            links[index] = (netlink_attributes(data, 16).get(3, b"").rstrip(b"\0").decode("utf-8", "replace"), flags)
     out = []
     for message, data in _netlink_dump(_RTM_GETADDR, 0):
         if message != _RTM_NEWADDR or len(data) < 8:
             continue
         family, prefix, flags, _, index = struct.unpack_from("=BBBBI", data)
-        attributes = _attributes(data, 8)
+        attributes = netlink_attributes(data, 8)
         address = attributes.get(2, attributes.get(1, b""))
         name, link_flags = links.get(index, ("", 0))
         if len(address) not in (4, 16) or not name or not link_flags & _IFF_UP:
@@ -12680,7 +12939,7 @@ def neighbour_mac(address: bytes) -> bytes:
     family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
     for message, data in _netlink_dump(_RTM_GETNEIGH, family):
         if message == _RTM_NEWNEIGH and len(data) >= 12:
-            attributes = _attributes(data, 12)
+            attributes = netlink_attributes(data, 12)
             if attributes.get(1) == address:
                 return attributes.get(2, b"")
     return b""
@@ -12691,7 +12950,7 @@ def neighbours_read() -> dict[bytes, bytes]:
     out = {}
     for message, data in _netlink_dump(_RTM_GETNEIGH, 0):
         if message == _RTM_NEWNEIGH and len(data) >= 12 and int.from_bytes(data[8:10], sys.byteorder) & _NUD_PRESENT:
-            attributes = _attributes(data, 12)
+            attributes = netlink_attributes(data, 12)
             if attributes.get(1) and any(attributes.get(2, b"")):
                 out[attributes[1]] = attributes[2]
     return out
@@ -12908,12 +13167,12 @@ def child_settle(name: str, channel: socket.socket, keep_output: bool = False) -
 
 
 class RootHelper:
-    """A child that stays root and binds sockets for the daemon, which does not.
+    """A child that stays root and does for the daemon, which does not, what needs root.
 
-    Addresses that appear later need it (bind-dynamic, a reload): port 53 is not
-    for everybody, and Python cannot keep a single capability.  A socket travels
-    as a descriptor; binding it there binds it here.  The child knows no other
-    request, and ends with the daemon.
+    Addresses that appear later are to be bound (bind-dynamic, a reload), sets of
+    the kernel filled, connections marked; Python cannot keep a single capability.
+    A socket travels as a descriptor: what is done to it there is done to it here.
+    The child knows the three requests of Rights, and ends with the daemon.
     """
 
     def __init__(self) -> None:
@@ -12930,30 +13189,194 @@ class RootHelper:
 
     @staticmethod
     def _serve(channel: socket.socket) -> None:
-        child_settle("dnsmasq-bind", channel)
+        child_settle("dnsmasq-root", channel)
+        rights = Rights()
         while True:
-            request, descriptors, _, _ = socket.recv_fds(channel, 256, 1)
+            request, descriptors, _, _ = socket.recv_fds(channel, ROOT_REQUEST_MAX, 1)
             if not request:
                 return
-            address, port, scope = request.decode().split(" ")
-            code = 0
-            with socket.socket(fileno=descriptors[0]) as sock:
-                target = (address, int(port), 0, int(scope)) if ":" in address else (address, int(port))
-                try:
-                    sock.bind(target)
-                except OSError as error:
-                    code = error.errno or errno.EIO
-            channel.send(code.to_bytes(4, "big"))
+            code, out = 0, b""
+            try:
+                out = rights.serve(request, descriptors)
+            except OSError as error:
+                code = error.errno or errno.EIO
+            for descriptor in descriptors:
+                os.close(descriptor)
+            channel.send(code.to_bytes(4, "big") + out)
 
-    def bind(self, sock: socket.socket, target: tuple[Any, ...]) -> None:
-        """Have `sock` bound to `target` by the child; OSError as from bind()."""
-        scope = target[3] if len(target) > 3 else 0
+    def ask(self, request: bytes, sock: socket.socket | None = None) -> bytes:
+        """Have a request served by the child; OSError as it came there."""
         with self._lock:
-            socket.send_fds(self._channel, [f"{target[0]} {target[1]} {scope}".encode()], [sock.fileno()])
-            reply = self._channel.recv(4)
-        code = int.from_bytes(reply, "big") if reply else errno.EPIPE
+            socket.send_fds(self._channel, [request], [] if sock is None else [sock.fileno()])
+            reply = self._channel.recv(ROOT_REQUEST_MAX)
+        code = int.from_bytes(reply[:4], "big") if reply else errno.EPIPE
         if code:
             raise OSError(code, os.strerror(code))
+        return reply[4:]
+
+
+class Rights:
+    """What a plain account may not do: tried here, else done by the child that stayed root."""
+
+    def __init__(self) -> None:
+        self.helper: RootHelper | None = None
+        self._lock = threading.Lock()
+        self._netlink: socket.socket | None = None
+
+    def bind(self, sock: socket.socket, target: tuple[Any, ...]) -> None:
+        """Bind a socket to an address; OSError."""
+        try:
+            sock.bind(target)
+        except PermissionError:
+            if self.helper is None:
+                raise
+            scope = target[3] if len(target) > 3 else 0
+            self.helper.ask(f"bind {target[0]} {target[1]} {scope}".encode(), sock)
+
+    def mark(self, sock: socket.socket, mark: int) -> None:
+        """Give what a socket sends a mark; OSError."""
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", mark))
+        except PermissionError:
+            if self.helper is None:
+                raise
+            self.helper.ask(f"mark {mark}".encode(), sock)
+
+    def netfilter(self, request: bytes) -> bytes:
+        """Send messages to Netfilter, and give its answers, which are there when it is done; OSError."""
+        if self.helper is not None:
+            return self.helper.ask(b"netfilter " + request)
+        with self._lock:
+            if self._netlink is None:
+                kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+                self._netlink = socket.socket(socket.AF_NETLINK, kind, _NETLINK_NETFILTER)
+                self._netlink.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+            self._netlink.send(request)
+            out = []
+            try:
+                while True:
+                    out.append(self._netlink.recv(1 << 16))
+            except BlockingIOError:
+                return b"".join(out)
+
+    def serve(self, request: bytes, descriptors: Sequence[int]) -> bytes:
+        """Do what the daemon asks for, in the child; OSError."""
+        word, _, rest = request.partition(b" ")
+        if word == b"netfilter":
+            if any(kind not in NETFILTER_KINDS for kind, _, _ in netlink_messages(rest)):
+                raise PermissionError(errno.EPERM, "not for us")
+            return self.netfilter(rest)
+        if len(descriptors) != 1:
+            raise OSError(errno.EBADF, "no socket")
+        with socket.socket(fileno=os.dup(descriptors[0])) as sock:
+            if word == b"mark":
+                self.mark(sock, int(rest))
+            else:
+                address, port, scope = rest.decode().split(" ")
+                sock.bind((address, int(port), 0, int(scope)) if ":" in address else (address, int(port)))
+        return b""
+
+
+# Errors of ipset beyond those of the system (linux/netfilter/ipset/ip_set.h).
+_IPSET_PROTOCOL_ERROR = 4097
+_SET_TEXTS = {4352: "the set is full", errno.ENFILE: "the set is full"}
+
+
+class Netfilter:
+    """The kernel's sets that take addresses, and the marks of its connections."""
+
+    def __init__(self, rights: Rights, log: Log) -> None:
+        self._rights = rights
+        self._log = log
+        self._serials = itertools.count(1)
+        self._kinds: dict[tuple[int, str, str], tuple[int, bool]] = {}  # of nftables' sets: octets of a key, intervals
+
+    def check(self) -> None:
+        """See whether Netfilter may be spoken to; StartError when not."""
+        try:
+            code = self._result(self._rights.netfilter(netfilter_probe_pack(next(self._serials))))
+        except OSError as error:
+            code = error.errno or errno.EIO
+        if code == errno.EPERM:
+            raise StartError(EXIT_MISC, "process is missing required capability NET_ADMIN")
+
+    def connection_mark(self, tcp: bool, local: tuple[bytes, int], peer: tuple[bytes, int]) -> int:
+        """Give the mark of the connection that a query came by; 0 where there is none."""
+        protocol = socket.IPPROTO_TCP if tcp else socket.IPPROTO_UDP
+        try:
+            reply = self._rights.netfilter(conntrack_query_pack(protocol, local, peer, next(self._serials)))
+        except OSError as error:
+            reply, code = b"", error.errno or errno.EIO
+        else:
+            code = self._result(reply)
+        for kind, _, payload in netlink_messages(reply):
+            if kind != NLMSG_ERROR:
+                return conntrack_mark_unpack(payload)
+        if code:
+            text = f"Conntrack connection mark retrieval failed: {os.strerror(code)}"
+            self._log.complain(("conntrack", code), text, LOG_ERROR)
+        return 0
+
+    def add(self, target: str | NftSet, addresses: Sequence[bytes]) -> bool:
+        """Put addresses into an ipset (a name) or a set of nftables; False when it did not take them.
+
+        Errors are logged, but not that a set is for the other family.
+        """
+        try:
+            code = self._ipset(target, addresses) if isinstance(target, str) else self._nft(target, addresses)
+            error = OSError(code, os.strerror(code)) if code else None
+        except OSError as failure:
+            error = failure
+        if error is not None and error.errno != errno.EAFNOSUPPORT:
+            kind = "ipset" if isinstance(target, str) else "nftset"
+            text = _SET_TEXTS.get(error.errno or 0) or error_text(error)
+            self._log.complain((kind, str(target), error.errno), f"{kind} {target} Error: {text}", LOG_ERROR)
+        return error is None
+
+    def _ipset(self, name: str, addresses: Sequence[bytes]) -> int:
+        """Add to an ipset; it takes addresses of its own family, and leaves the others."""
+        code = self._result(self._rights.netfilter(ipset_add_pack(name, addresses, next(self._serials))))
+        return 0 if code == _IPSET_PROTOCOL_ERROR else code
+
+    def _nft(self, target: NftSet, addresses: Sequence[bytes]) -> int:
+        """Add to a set of nftables; a set that was made anew may be of another kind than it was."""
+        known = (target.table_family, target.table, target.name)
+        code = 0
+        for _ in range(2):
+            kind = self._kinds.get(known) or self._nft_kind(target)
+            if isinstance(kind, int):
+                return kind
+            self._kinds[known] = kind
+            fitting = [address for address in addresses if len(address) == kind[0]]
+            if not fitting:
+                return errno.EAFNOSUPPORT
+            code = self._nft_add(target, fitting, kind[1])
+            if not code:
+                return 0
+            del self._kinds[known]
+        return code
+
+    def _nft_kind(self, target: NftSet) -> tuple[int, bool] | int:
+        reply = self._rights.netfilter(nft_set_query_pack(target, next(self._serials)))
+        for kind, _, payload in netlink_messages(reply):
+            if kind != NLMSG_ERROR:
+                return nft_set_unpack(payload)
+        return self._result(reply) or errno.ENOENT
+
+    def _nft_add(self, target: NftSet, addresses: Sequence[bytes], interval: bool) -> int:
+        """Add addresses together, or each by itself where an interval may hold one of them already."""
+        code = 0
+        for group in [[address] for address in addresses] if interval else [addresses]:
+            failed = self._result(self._rights.netfilter(nft_add_pack(target, group, interval, next(self._serials))))
+            if failed and not (interval and failed in (errno.EEXIST, errno.ENOTEMPTY)):
+                code = failed
+        return code
+
+    @staticmethod
+    def _result(reply: bytes) -> int:
+        """Give the first error among answers, 0 for none."""
+        codes = [netlink_error(payload) for kind, _, payload in netlink_messages(reply) if kind == NLMSG_ERROR]
+        return next(filter(None, codes), 0)
 
 
 def privileges_drop(uid: int, gid: int) -> None:
@@ -13010,13 +13433,30 @@ class PacketDump:
                 self.mask = 0
 
 
+# ==============================================================================
+# 61 Upstream questions
+#
+# A question that is out, and the sockets that lead to upstream servers: UDP ones
+# that several questions share, TCP connections.
+#
+# Uses 10 22 30 42 50 51
+# ==============================================================================
+
+
 def upstream_socket(
-    server: Upstream, config: Config, kind: int, port: int, random: Callable[[int], bytes], patience: float = 0.0
+    server: Upstream,
+    config: Config,
+    kind: int,
+    port: int,
+    random: Callable[[int], bytes],
+    patience: float = 0.0,
+    prepare: Callable[[socket.socket], None] | None = None,
 ) -> socket.socket:
     """Open a socket that is connected to `server`, from the source that it or the configuration wants; OSError.
 
     A fixed source `port` is shared by the sockets towards several servers: they
-    are connected, so the kernel tells them apart.  `patience` is for TCP.
+    are connected, so the kernel tells them apart.  `patience` is for TCP,
+    `prepare` has its turn before the first packet.
     """
     v6 = ":" in server.address
     flags = socket.SOCK_CLOEXEC | (socket.SOCK_NONBLOCK if kind == socket.SOCK_DGRAM else 0)
@@ -13034,6 +13474,8 @@ def upstream_socket(
             _bind_between(sock, any_address, config.min_port or 1024, config.max_port or 65_535, random)
         if patience:
             sock.settimeout(patience)
+        if prepare is not None:
+            prepare(sock)
         scope = socket.if_nametoindex(server.scope) if server.scope else 0
         sock.connect((server.address, server.port, 0, scope) if v6 else (server.address, server.port))
     except BaseException:
@@ -13078,17 +13520,6 @@ def _read_exactly(sock: socket.socket, count: int, deadline: float) -> bytes | N
     return b"".join(parts)
 
 
-# ==============================================================================
-# 61 Upstream exchange
-#
-# Questions on their way: the pending table, a random port and id for each, one
-# receiver thread, retries from a heap; and the blocking exchange by TCP that
-# TCP clients' threads use.
-#
-# Uses 10 11 13 15 21 22 30 41 42 44 50 51 53 60
-# ==============================================================================
-
-
 class PendingQuestion:
     """A question that was sent upstream, and everyone who waits for its answer.
 
@@ -13100,7 +13531,7 @@ class PendingQuestion:
 
     __slots__ = (
         "key", "query", "state", "group", "tail", "question", "waiters", "attempts", "sent", "settled", "born",
-        "resent", "retry_in", "retry_at", "patience", "failure", "done", "options", "proving", "fetch", "log",
+        "resent", "retry_in", "retry_at", "patience", "failure", "done", "options", "proving", "fetch", "log", "mark",
     )  # fmt: skip
 
     def __init__(
@@ -13127,10 +13558,42 @@ class PendingQuestion:
         self.proving = False  # a reply is there, and being proved
         self.fetch: DnssecWork | None = None  # our own question for the proof of something else
         self.log = QUERY_LOG_SILENT  # of a question without waiters
+        self.mark = 0  # of the client's connection, for ours (conntrack)
 
     def open_servers(self, now: float) -> bool:
         """Tell whether a server that was asked may still answer in good time."""
         return any(server not in self.settled and now - when < server.patience() for server, when in self.sent.items())
+
+
+class UpstreamSocket:
+    """A connected UDP socket towards one server, with the questions that are out on it by id.
+
+    `uses` counts down: a random port serves a few questions at most, and while
+    the load is low just one (the next question finds few ports open and takes
+    a new one).  Opening a socket for each question costs four
+    system calls, more than everything else that is done for it.
+    """
+
+    __slots__ = ("sock", "fd", "server", "questions", "uses", "last")
+
+    def __init__(self, sock: socket.socket, server: Upstream, now: float) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.server = server
+        self.questions: dict[bytes, PendingQuestion] = {}
+        self.uses = UPSTREAM_PORT_USES
+        self.last = now
+
+
+# ==============================================================================
+# 62 Upstream exchange
+#
+# Questions on their way: the pending table, a random port and id for each, one
+# receiver thread, retries from a heap; and the blocking exchange by TCP that
+# TCP clients' threads use.
+#
+# Uses 10 11 13 15 21 22 30 41 42 44 50 51 53 60 61
+# ==============================================================================
 
 
 class DnssecJob:
@@ -13166,35 +13629,19 @@ class DnssecJob:
         self.finish(dnssec_abandoned(self._proof, limit, int(time.monotonic())))
 
 
-class UpstreamSocket:
-    """A connected UDP socket towards one server, with the questions that are out on it by id.
-
-    `uses` counts down: a random port serves a few questions at most, and while
-    the load is low just one (the next question finds few ports open and takes
-    a new one).  Opening a socket for each question costs four
-    system calls, more than everything else that is done for it.
-    """
-
-    __slots__ = ("sock", "fd", "server", "questions", "uses", "last")
-
-    def __init__(self, sock: socket.socket, server: Upstream, now: float) -> None:
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.server = server
-        self.questions: dict[bytes, PendingQuestion] = {}
-        self.uses = UPSTREAM_PORT_USES
-        self.last = now
-
-
 class UpstreamExchange:
     """Ask upstream servers; one instance, its receiver in a thread of its own.
 
     The lock guards the tables and is never held while a client is answered.
     """
 
-    def __init__(self, log: Log, dump: PacketDump | None, descriptors: int) -> None:
+    def __init__(
+        self, log: Log, dump: PacketDump | None, descriptors: int, rights: Rights, netfilter: Netfilter
+    ) -> None:
         self._log = log
         self.dump = dump
+        self._rights = rights
+        self._netfilter = netfilter
         self._lock = threading.Lock()
         self._pending: dict[Hashable, PendingQuestion] = {}
         self._sockets: dict[int, UpstreamSocket] = {}
@@ -13231,6 +13678,9 @@ class UpstreamExchange:
         assert group is not None
         options = forward_options(query, client, state.config)
         key = self._key(query, options)
+        mark = self._mark(answer)
+        if mark:
+            key = (mark, key)
         now = time.monotonic()
         again, fresh = False, None
         with self._lock:
@@ -13242,7 +13692,7 @@ class UpstreamExchange:
                 if state.config.do_0x20_encode and not state.config.no_0x20_encode:
                     tail = self._randomised(tail, query)
                 fresh = self._enter(key, query, state, group, tail, now)
-                fresh.options = options
+                fresh.options, fresh.mark = options, mark
                 fresh.waiters.append((query, client, record_))
         if pending is not None:
             if again and not pending.proving:
@@ -13255,6 +13705,12 @@ class UpstreamExchange:
         if self._send_all(fresh, servers, now, record_) or self._try_next(fresh, now) or not self._forget(fresh):
             return None
         return self._refuse(answer, EDE_NETWORK)
+
+    @staticmethod
+    def _mark(answer: DnsAnswer) -> int:
+        """Give the mark that questions for a client carry, 0 for none (conntrack)."""
+        client = answer.client
+        return client.mark() if answer.state.config.conntrack and client.mark is not None else 0
 
     def _refuse(self, answer: DnsAnswer, ede: int = -1) -> bytes:
         answer.state.metrics.unanswered += 1
@@ -13427,7 +13883,8 @@ class UpstreamExchange:
 
     def _attempt(self, pending: PendingQuestion, server: Upstream, now: float) -> tuple[UpstreamSocket, bytes]:
         """Give a question a port and an id towards a server (lock held)."""
-        channel = self._channel(server, pending.state.config, now)
+        choose = self._channel if not pending.mark else functools.partial(self._marked, pending.mark)
+        channel = choose(server, pending.state.config, now)
         number = self._random_bytes(2)
         while number in channel.questions:
             number = self._random_bytes(2)
@@ -13456,6 +13913,17 @@ class UpstreamExchange:
             raise
         channel = UpstreamSocket(sock, server, now)
         open_.append(channel)
+        self._sockets[channel.fd] = channel
+        self._epoll.register(channel.fd, select.EPOLLIN)
+        return channel
+
+    def _marked(self, mark: int, server: Upstream, config: Config, now: float) -> UpstreamSocket:
+        """Open a socket for one question, with the mark of the client's connection."""
+        port = self._fixed_port(server, config) if server.source_port else 0
+        prepare = functools.partial(self._rights.mark, mark=mark)
+        sock = upstream_socket(server, config, socket.SOCK_DGRAM, port, self._random_bytes, prepare=prepare)
+        channel = UpstreamSocket(sock, server, now)
+        channel.uses = 0
         self._sockets[channel.fd] = channel
         self._epoll.register(channel.fd, select.EPOLLIN)
         return channel
@@ -13636,6 +14104,7 @@ class UpstreamExchange:
         pending.proving = False
         if reply.drop or not self._forget(pending):
             return
+        self._fill_sets(reply)
         for query, client, record_ in pending.waiters:
             try:
                 record_.put(reply.texts, reply_failed(reply))
@@ -13644,6 +14113,14 @@ class UpstreamExchange:
                 pass
             except Exception as error:  # the others still get theirs
                 self._log.failure("upstream", error)
+
+    def _fill_sets(self, reply: DnsReply) -> None:
+        """Put addresses into sets of the kernel before the reply leaves; what was taken goes into the query log."""
+        lines = []
+        for target, addresses, texts in reply.elements:
+            lines += texts if self._netfilter.add(target, addresses) else []
+        if lines and reply.state.log.queries:
+            reply.texts = lines + reply.texts
 
     def _refused(self, channel: UpstreamSocket) -> None:
         """Take an ICMP refusal as a silence that has come at once."""
@@ -13859,7 +14336,8 @@ class UpstreamExchange:
             left = pending.born + pending.patience - time.monotonic()
             try:
                 if left > 0:
-                    message = self._exchange_tcp(pending.query, pending.state.config, server, pending.tail, left)
+                    config, mark = pending.state.config, pending.mark
+                    message = self._exchange_tcp(pending.query, config, server, pending.tail, left, mark)
             except Exception as error:
                 self._log.failure("dnssec-tcp", error)
             if message is None:
@@ -13891,6 +14369,7 @@ class UpstreamExchange:
         assert group is not None
         options = forward_options(query, answer.client, state.config)
         tail = forward_query(query, state.config, options)
+        mark = self._mark(answer)
         best: DnsReply | None = None
         asked: list[Upstream] = []
         strict = state.config.strict_order
@@ -13902,7 +14381,7 @@ class UpstreamExchange:
             state.metrics.forwarded += 1
             following = group.next(asked, time.monotonic(), strict)
             hurry = UPSTREAM_TCP_HURRY if following is not None else 0.0
-            message = self._exchange_tcp(query, state.config, server, tail, hurry)
+            message = self._exchange_tcp(query, state.config, server, tail, hurry, mark)
             now = time.monotonic()
             if message is None:
                 server.failed += 1
@@ -13918,19 +14397,23 @@ class UpstreamExchange:
             server = following
         if best is None:
             return self._refuse(answer, EDE_NETWORK)
+        self._fill_sets(best)
         record_.put(best.texts, reply_failed(best))
         return best.pack(query, True)
 
     def _exchange_tcp(
-        self, query: DnsQuery, config: Config, server: Upstream, tail: bytes, hurry: float
+        self, query: DnsQuery, config: Config, server: Upstream, tail: bytes, hurry: float, mark: int
     ) -> DnsMessage | None:
-        """Ask one server by TCP, over an idle connection first; None when there is no reply (in `hurry` seconds)."""
+        """Ask one server by TCP, over an idle connection first; None when there is no reply (in `hurry` seconds).
+
+        A connection with a mark serves one question.
+        """
         number = os.urandom(2)
         wire = number + tail
         server.queries += 1
-        for reuse in (True, False):
+        for reuse in (True, False) if not mark else (False,):
             began = time.monotonic()
-            sock = self._tcp_socket(server, config, reuse, hurry)
+            sock = self._tcp_socket(server, config, reuse, hurry, mark)
             if sock is None:
                 continue
             try:
@@ -13944,22 +14427,29 @@ class UpstreamExchange:
                 continue
             now = time.monotonic()
             server.replied(now - began, now)
-            with self._lock:
-                self._idle_tcp.setdefault(server, []).append((sock, now))
+            if mark:
+                sock.close()
+            else:
+                with self._lock:
+                    self._idle_tcp.setdefault(server, []).append((sock, now))
             try:
                 return dns_message_unpack(reply)
             except WireError:
                 return malformed_message(query)
         return None
 
-    def _tcp_socket(self, server: Upstream, config: Config, reuse: bool, hurry: float) -> socket.socket | None:
+    def _tcp_socket(
+        self, server: Upstream, config: Config, reuse: bool, hurry: float, mark: int
+    ) -> socket.socket | None:
         """Give an idle connection (`reuse`) or a new one; None when there is none."""
         if reuse:
             with self._lock:
                 idle = self._idle_tcp.get(server)
                 return idle.pop()[0] if idle else None
         try:
-            return upstream_socket(server, config, socket.SOCK_STREAM, 0, os.urandom, hurry or UPSTREAM_TCP_TIMEOUT)
+            prepare = functools.partial(self._rights.mark, mark=mark) if mark else None
+            patience = hurry or UPSTREAM_TCP_TIMEOUT
+            return upstream_socket(server, config, socket.SOCK_STREAM, 0, os.urandom, patience, prepare)
         except OSError as error:
             self._log.detail(f"TCP to {server.text}: {error_text(error)}")
             self._log.complain(
@@ -13969,13 +14459,13 @@ class UpstreamExchange:
 
 
 # ==============================================================================
-# 62 Servers
+# 63 Servers
 #
 # Listening sockets: who may ask, the UDP loop that answers from finished answers
 # with two system calls, bounded TCP connections, and the way from a query's
 # bytes to a reply.
 #
-# Uses 10 11 12 13 15 20 21 22 30 40 41 51 52 60 61
+# Uses 10 11 12 13 15 20 21 22 30 40 41 51 52 60 61 62
 # ==============================================================================
 
 _MSG_TRUNC = int(socket.MSG_TRUNC)  # a plain number: the enumeration's `&` costs a microsecond
@@ -14159,25 +14649,25 @@ class DnsService:
     `state` is swapped by a reload; each query reads it once.
     """
 
-    def __init__(self, state: DnsState, exchange: UpstreamExchange, log: Log, dump: PacketDump | None) -> None:
+    def __init__(
+        self,
+        state: DnsState,
+        exchange: UpstreamExchange,
+        log: Log,
+        dump: PacketDump | None,
+        rights: Rights,
+        netfilter: Netfilter,
+    ) -> None:
         self.state = state
         self.exchange = exchange
+        self.rights = rights
+        self.netfilter = netfilter
         self.log = log
         self.dump = dump
         self.dropped = 0  # datagrams that were no queries
         self.connections: dict[int, TcpConnection] = {}  # of all listeners
         self.connections_lock = threading.Lock()
-        self.helper: RootHelper | None = None  # binds what this account may not
         self._serials = exchange.serials
-
-    def bind(self, sock: socket.socket, target: tuple[Any, ...]) -> None:
-        """Bind a listening socket, with the helper's rights where ours do not suffice; OSError."""
-        try:
-            sock.bind(target)
-        except PermissionError:
-            if self.helper is None:
-                raise
-            self.helper.bind(sock, target)
 
     def query(self, data: bytes, client: DnsClient) -> bytes | None:
         """Answer a query; None for silence, or when the client is answered later."""
@@ -14237,6 +14727,13 @@ class DnsService:
         packed = address_parse(address.partition("%")[0])
         return neighbour_mac(packed) if packed is not None else b""
 
+    def client_mark(self, client: DnsClient, port: int) -> int:
+        """Find the mark of the connection that a client's query to our `port` came by."""
+        peer = address_parse(client.address.partition("%")[0])
+        if peer is None:
+            return 0
+        return self.netfilter.connection_mark(client.tcp, (client.local, port), (peer, client.port))
+
 
 class DnsUdpServer(socketserver.UDPServer):
     """A UDP listener with a loop of its own in place of socketserver's select and handler objects.
@@ -14273,7 +14770,7 @@ class DnsUdpServer(socketserver.UDPServer):
         sock = self.socket
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         packet_info_ask(sock)
-        self._service.bind(sock, self.listener.target)
+        self._service.rights.bind(sock, self.listener.target)
         self.server_address = self.listener.target
 
     def forget_arrivals(self) -> None:
@@ -14356,8 +14853,11 @@ class DnsUdpServer(socketserver.UDPServer):
         arrival = known.arrival
         client = DnsClient(peer[0], peer[1], False, functools.partial(self._send, known, peer))
         client.interface, client.local, client.auth = arrival.interface, arrival.local, arrival.auth
-        if self._service.state.config.add_mac is not None:
+        config = self._service.state.config
+        if config.add_mac is not None:
             client.mac = functools.partial(self._service.client_mac, peer[0])
+        if config.conntrack or config.connmark_allowlist_enable is not None:
+            client.mark = functools.partial(self._service.client_mark, client, self.listener.port)
         if self._service.dump is not None:
             self._dump(DUMP_QUERY, data, arrival, peer)
         wire = self._service.query(data, client)
@@ -14433,7 +14933,7 @@ class DnsTcpServer(socketserver.TCPServer):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        self._service.bind(self.socket, self.listener.target)
+        self._service.rights.bind(self.socket, self.listener.target)
         self.server_address = self.listener.target
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
@@ -14518,6 +15018,7 @@ class DnsTcpServer(socketserver.TCPServer):
         client = DnsClient(peer[0], peer[1], True, lambda wire: None)
         client.interface, client.local, client.auth = arrival.interface, local, arrival.auth
         client.mac = functools.partial(service.client_mac, peer[0])
+        client.mark = functools.partial(service.client_mark, client, self.listener.port)
         end = time.monotonic() + TCP_LIFETIME
         for _ in range(TCP_QUERIES):
             connection.idle, connection.since = True, time.monotonic()
@@ -14547,7 +15048,7 @@ class DnsTcpServer(socketserver.TCPServer):
 
 
 # ==============================================================================
-# 63 Hooks
+# 64 Hooks
 #
 # The program that hears of leases and neighbours (dhcp-script): a helper process
 # that keeps its rights runs it, one call at a time.
@@ -14819,7 +15320,7 @@ class NeighbourWatch:
 
 
 # ==============================================================================
-# 64 Lease file
+# 65 Lease file
 #
 # The lease file on disk, and the thread that writes it before replies go out.
 #
@@ -15073,12 +15574,12 @@ class LeaseWriter:
 
 
 # ==============================================================================
-# 65 DHCP servers
+# 66 DHCP servers
 #
 # The socket on port 67, pings, packets to clients without an address, and what is
 # read from files for DHCP.
 #
-# Uses 10 11 12 13 20 21 23 30 31 33 40 43 54 56 57 58 60 62 63 64
+# Uses 10 11 12 13 20 21 23 30 31 33 40 43 54 56 57 58 60 63 64 65
 # ==============================================================================
 
 
@@ -15939,11 +16440,11 @@ def _bind_remedy(config: Config, error: OSError) -> str:
 
 
 # ==============================================================================
-# 66 TFTP server
+# 67 TFTP server
 #
 # Port 69, a port for each transfer, and the files.
 #
-# Uses 10 11 12 13 21 26 30 40 59 60 62 63
+# Uses 10 11 12 13 21 26 30 40 59 60 63 64
 # ==============================================================================
 
 TAG_TFTP = "tftp"  # of the log
@@ -16856,7 +17357,7 @@ class StateBuilder:
 # From a configuration to a running service: binding, daemonising, watching
 # files and interfaces, signals, reload, statistics.
 #
-# Uses 10 11 12 13 15 20 21 23 27 30 33 40 41 44 51 54 56 60 61 62 63 65 66 70
+# Uses 10 11 12 13 15 20 21 23 27 30 33 40 41 44 51 54 56 60 62 63 64 66 67 70
 # ==============================================================================
 
 _NEED_RESTART = (
@@ -16864,6 +17365,11 @@ _NEED_RESTART = (
     "leasefile_ro", "dhcp_script", "dhcp_scriptuser", "script_arp", "dhcp_alternate_port", "no_ping",
     "dnssec_no_timecheck", "dnssec_timestamp",
 )  # fmt: skip
+
+
+def _speaks_to_netfilter(config: Config) -> bool:
+    marks = config.conntrack or config.connmark_allowlist_enable is not None
+    return bool(config.port and (marks or config.ipset or config.nftset))
 
 
 class Daemon:
@@ -16906,6 +17412,8 @@ class Daemon:
         self._tftp: TftpServer | None = None
         self._trust = DnssecStore()
         self._clock: SignatureClock | None = None
+        self._rights = Rights()
+        self._netfilter = Netfilter(self._rights, log)
 
     # -- start --
 
@@ -16925,9 +17433,9 @@ class Daemon:
         self._resolv = self._watch(config)
         self._resolv.poll()
         account = self._account(config)
-        exchange = UpstreamExchange(self._log, self._dump, descriptors)
+        exchange = UpstreamExchange(self._log, self._dump, descriptors, self._rights, self._netfilter)
         state = self._build(config)
-        self._service = DnsService(state, exchange, self._log, self._dump)
+        self._service = DnsService(state, exchange, self._log, self._dump, self._rights, self._netfilter)
         if config.port:
             self._listen(config, fatal=True)
         if any(len(rule.first) == 4 for rule in config.dhcp_range) or any(
@@ -16936,7 +17444,7 @@ class Daemon:
             self._dhcp_files.begin(config)
             self._dhcp = DhcpRuntime(config, account, self._dhcp_state(config, state.local, True), self._log)
         if config.enable_tftp is not None:
-            self._tftp = TftpServer(config, self._interfaces, self._log, self._service.bind)
+            self._tftp = TftpServer(config, self._interfaces, self._log, self._rights.bind)
             self._tftp.listen(fatal=True)
         self._background(config, account)
         self._log.start()
@@ -16947,7 +17455,7 @@ class Daemon:
             self._neighbours = NeighbourWatch() if config.script_arp else None
         if self._dhcp is not None:
             self._dhcp.server.dns_seconds = self._dns_seconds
-            self._dhcp.server.bind = self._service.bind
+            self._dhcp.server.bind = self._rights.bind
             self._dhcp.start(self._script, self._forget_names)
             self._forget_names(set())  # the first serial of a zone is one more, as dnsmasq's
         if self._tftp is not None:
@@ -17115,11 +17623,13 @@ class Daemon:
                 self._file_sink.own(*account)
             try:
                 low = 0 < self._port < 1024 or self._tftp is not None
-                if low and (config.bind_dynamic or config.bind_interfaces):
-                    self._service.helper = RootHelper()
+                if _speaks_to_netfilter(config) or (low and (config.bind_dynamic or config.bind_interfaces)):
+                    self._rights.helper = RootHelper()
                 privileges_drop(*account)
             except OSError as error:
                 raise StartError(EXIT_MISC, f"failed to change user-id: {error_text(error)}") from None
+        if _speaks_to_netfilter(config):
+            self._netfilter.check()
         for root, reason in () if config.tftp_no_fail else tftp_roots_missing(config):
             raise StartError(EXIT_FILE, f"TFTP directory {root.path} inaccessible: {reason}")
         self._signature_clock(config)

@@ -65,7 +65,9 @@ class Exchange:
     def __init__(self, text: str, descriptors: int = 4096) -> None:
         self.log = LogLines()
         self.config = settings(text)
-        self.exchange = pydnsmasq.UpstreamExchange(self.log.log, None, descriptors)
+        self.rights = pydnsmasq.Rights()
+        self.netfilter = pydnsmasq.Netfilter(self.rights, self.log.log)
+        self.exchange = pydnsmasq.UpstreamExchange(self.log.log, None, descriptors, self.rights, self.netfilter)
         rules = pydnsmasq.DomainRules({})
         for rule in self.config.server:
             rules.add_server(rule)

@@ -112,8 +112,8 @@ VALUES: list[tuple[Callable[[str], Any], str, Any]] = [
     (p.value_fast_retry, "", (1000, 10_000)),
     (p.value_fast_retry, "100,2500", (100, 2000)),
     (p.value_umbrella, "orgid:7,deviceid:0123456789abcdef", p.Umbrella(bytes.fromhex("0123456789abcdef"), 7, 0)),
-    (p.value_kernel_sets, "/a/b/x,y", (p.KernelSet((whole("a"), whole("b")), (("x", 0), ("y", 0))),)),
-    (p.value_nft_sets, "/a/4#inet#t#s,6#t#v", (p.KernelSet((whole("a"),), (("inet t s", 4), ("t v", 6))),)),
+    (p.value_kernel_sets, "/a/b/x,y", (p.KernelSet((whole("a"), whole("b")), ("x", "y")),)),
+    (p.value_nft_sets, "/a/4#inet#t#s,6#t#v", (p.KernelSet((whole("a"),), (p.NftSet(1, "t", "s", 4), p.NftSet(2, "t", "v", 6))),)),
     (p.value_connmark, "1/3,*.a.b/c.d", (p.ConnmarkAllow(1, 3, ("*.a.b", "c.d")),)),
     # Records.
     (p.value_mx, "a,b,50", p.MxHost(name("a"), name("b"), 50)),

@@ -110,7 +110,7 @@ def test_dnsmasq_decides_as_we_do(tmp_path: pathlib.Path) -> None:
 
 def test_status_of_rows() -> None:
     later = {row.name for row in p.OPTION_ROWS if row.status == "later"}
-    assert {"ipset", "enable-dbus", "umbrella", "enable-ra", "quiet-ra"} <= later
+    assert {"enable-dbus", "umbrella", "enable-ra", "quiet-ra"} <= later
     works = {"server", "domain", "dhcp-range", "log-dhcp", "dhcp-script", "log-queries", "auth-zone", "quiet-tftp"}
     areas = {row.name for row in p.OPTION_ROWS if row.area in ("pxe", "tftp")}
     assert {"dhcp-boot", "pxe-service", "tftp-root"} <= areas and not later & (works | areas | {"conf-file", "user"})

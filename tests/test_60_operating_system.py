@@ -251,7 +251,7 @@ ATTRIBUTE_ROWS = [
 
 @pytest.mark.parametrize(("data", "expected"), ATTRIBUTE_ROWS)
 def test_netlink_attributes(data: bytes, expected: dict[int, bytes]) -> None:
-    assert pydnsmasq._attributes(data, 0) == expected
+    assert pydnsmasq.netlink_attributes(data) == expected
 
 
 # -- who holds a port --------------------------------------------------------------

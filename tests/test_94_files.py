@@ -615,7 +615,10 @@ def test_the_package_has_the_programs_version() -> None:
 class Machine:
     """This machine with private copies of what an installation changes, and a network of its own."""
 
-    DIRECTORIES = ("/etc", "/usr/sbin", "/var/lib/dpkg")
+    DIRECTORIES: tuple[str, ...] = ("/etc", "/usr/sbin", "/var/lib/dpkg")
+    MORE = ""  # further commands that make it
+    UNSHARE: tuple[str, ...] = ("unshare", "-m", "-n", "-p", "-f", "--mount-proc")
+    FIRST = "exec /usr/bin/python3 -c 'import signal as s; s.signal(s.SIGCHLD, s.SIG_IGN); s.pause()'"
 
     def __init__(self) -> None:
         script = "set -e; mount -t tmpfs none /run; ip link set lo up\n"
@@ -624,13 +627,10 @@ class Machine:
             base = f"/run/under/{number}"
             script += f"mkdir -p {base}/u {base}/w\n"
             script += f"mount -t overlay none -o lowerdir={directory},upperdir={base}/u,workdir={base}/w {directory}\n"
-        script += (
-            "echo ready; exec /usr/bin/python3 -c 'import signal as s; s.signal(s.SIGCHLD, s.SIG_IGN); s.pause()'\n"
-        )
+        script += f"{self.MORE}echo ready; {self.FIRST}\n"
         self._holder = subprocess.Popen(
-            ["unshare", "-m", "-n", "-p", "-f", "--mount-proc", "sh", "-c", script],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            [*self.UNSHARE, "sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         assert self._holder.stdout is not None and self._holder.stderr is not None
         if self._holder.stdout.readline() != b"ready\n":
             error = self._holder.stderr.read().decode()

@@ -1,4 +1,4 @@
-"""Section 64: the lease file, whatever happens to the machine, and the thread that writes it."""
+"""Section 65: the lease file, whatever happens to the machine, and the thread that writes it."""
 
 from __future__ import annotations
 

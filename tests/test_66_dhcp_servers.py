@@ -1,4 +1,4 @@
-"""Section 65: the DHCP socket with its timers and pings, relaying, what DHCP reads from files."""
+"""Section 66: the DHCP socket with its timers and pings, relaying, what DHCP reads from files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section 62: who may ask, what is listened on, the UDP loop, TCP bounds."""
+"""Section 63: who may ask, what is listened on, the UDP loop, TCP bounds."""
 
 from __future__ import annotations
 
@@ -174,7 +174,9 @@ class Service:
         self.kit.state.local = local = pydnsmasq.LocalData()
         local.add_config(self.kit.config, lambda address: b"", pydnsmasq.DNS_ROOT)
         local.freeze()
-        self.service = pydnsmasq.DnsService(self.kit.state, self.kit.exchange, self.kit.log.log, None)
+        self.service = pydnsmasq.DnsService(
+            self.kit.state, self.kit.exchange, self.kit.log.log, None, self.kit.rights, self.kit.netfilter
+        )
         self.port = free_port()
         self.host = host
         self.admitted = True

@@ -1,4 +1,4 @@
-"""Section 66: files and ways out of their directory, the ports, and many transfers in one thread."""
+"""Section 67: files and ways out of their directory, the ports, and many transfers in one thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section 61: questions on their way, towards mock upstreams on loopback."""
+"""Section 62: questions on their way, towards mock upstreams on loopback."""
 
 from __future__ import annotations
 
@@ -863,7 +863,9 @@ def test_a_refresh_that_fails_is_tried_again(way: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(pydnsmasq, "REFRESH_AGAIN", 1)
     conf = "dns-forward-max=5\nuse-stale-cache\n"
     with MockUpstream(silent) as up, Exchange(servers(up) + conf) as exchange:
-        service = pydnsmasq.DnsService(exchange.state, exchange.exchange, exchange.log.log, None)
+        service = pydnsmasq.DnsService(
+            exchange.state, exchange.exchange, exchange.log.log, None, exchange.rights, exchange.netfilter
+        )
         now = int(time.monotonic())
         entry = pydnsmasq.CacheEntry(dnswire.pack_name("a.test"), 1, 0, (socket.inet_aton(ONE),), 60, now - 100)
         exchange.state.cache.put([entry], now - 100)

@@ -1,4 +1,4 @@
-"""Section 63: the script for leases and neighbours, run by a helper process."""
+"""Section 64: the script for leases and neighbours, run by a helper process."""
 
 from __future__ import annotations
 
