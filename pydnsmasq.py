@@ -18,6 +18,7 @@ Contents
   23  DHCPv4 messages
   26  TFTP packets
   27  Signatures
+  28  ubus messages
   29  Netlink messages
   30  Settings
   31  Option values
@@ -46,6 +47,7 @@ Contents
   65  Lease file
   66  DHCP servers
   67  TFTP server
+  68  ubus
   70  Building the state
   71  Daemon
   72  Main
@@ -97,6 +99,7 @@ Threads
   leases     writes the lease file, sends the replies that wait for it (65)
   tftp       requests and transfers (67)
   script     hands calls to the helper process that runs the script (64)
+  ubus       speaks to OpenWrt's bus, with enable-ubus (68)
   log        writes what the others queue (13)
 State that several threads see has its own lock, is bounded, and never calls
 out while it holds the lock; locks are taken in the order of the sections.
@@ -163,6 +166,17 @@ COMPILE_OPTIONS = (
     "IPv6 GNU-getopt no-DBus UBus no-i18n no-IDN DHCP no-DHCPv6 no-Lua TFTP conntrack ipset nftset auth DNSSEC "
     "loop-detect dumpfile"
 )  # fmt: skip
+
+# ubus.
+UBUS_MESSAGE_MAX = 1 << 20  # octets, as in libubus
+UBUS_DEPTH_MAX = 8  # fields within fields
+UBUS_QUEUE_MAX = 1024  # notifications that wait for the bus
+UBUS_CONSULTATIONS_MAX = 256  # answers that wait for subscribers
+UBUS_RESULTS_MAX = 32  # records of one answer that subscribers see
+UBUS_RESULT_SECONDS = 0.1  # for what subscribers say of an address
+UBUS_RESOLVED_SECONDS = 1.0  # for subscribers to do what an answer needs
+UBUS_PATIENCE = 2.0  # seconds for a send to ubusd
+UBUS_RETRY_SECONDS = 10.0
 
 # Requests of the daemon to its child that stayed root; octets, more than an answer's addresses need.
 ROOT_REQUEST_MAX = 1 << 17
@@ -2292,6 +2306,136 @@ def signature_verify(algorithm: int, key: bytes, data: bytes, signature: bytes) 
         return scheme.verify(_signature_key(algorithm, key), data, signature)
     except WireError:
         return False
+
+
+# ==============================================================================
+# 28 ubus messages
+#
+# OpenWrt's bus: blob attributes, blobmsg fields, messages, all in network order
+# (libubox blob.h and blobmsg.h, ubus ubusmsg.h).
+#
+# Uses 10 11 12
+# ==============================================================================
+
+# Kinds of messages, attributes, status codes; those that a server uses.
+UBUS_HELLO, UBUS_STATUS, UBUS_DATA, UBUS_INVOKE, UBUS_ADD_OBJECT, UBUS_NOTIFY = 0, 1, 2, 5, 6, 10
+(
+    UBUS_ATTR_STATUS, UBUS_ATTR_PATH, UBUS_ATTR_OBJECT, UBUS_ATTR_METHOD, UBUS_ATTR_SIGNATURE, UBUS_ATTR_DATA,
+    UBUS_ATTR_ACTIVE, UBUS_ATTR_NO_REPLY, UBUS_ATTR_SUBSCRIBERS,
+) = 1, 2, 3, 4, 6, 7, 9, 10, 11  # fmt: skip
+UBUS_OK, UBUS_BAD_ARGUMENT, UBUS_NO_METHOD, UBUS_NOT_FOUND = 0, 2, 3, 4
+BLOBMSG_ARRAY, BLOBMSG_TABLE, BLOBMSG_STRING, BLOBMSG_INT64, BLOBMSG_INT32, BLOBMSG_INT16, BLOBMSG_INT8 = range(1, 8)
+_INTEGERS = {BLOBMSG_INT64: 8, BLOBMSG_INT32: 4, BLOBMSG_INT16: 2, BLOBMSG_INT8: 1}
+_EXTENDED = 0x8000_0000
+UBUS_HEADER_SIZE = 12  # octets; that of the envelope included
+
+
+def blob_pack(kind: int, data: bytes) -> bytes:
+    """Pack an attribute, with its padding."""
+    return (kind << 24 | 4 + len(data)).to_bytes(4, "big") + data + bytes(-len(data) % 4)
+
+
+def _blobs(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Split attributes; kinds keep the bit of blobmsg.  A length that lies ends it."""
+    pos = 0
+    while pos + 4 <= len(data):
+        head = int.from_bytes(data[pos : pos + 4], "big")
+        length = head & 0xFFFFFF
+        if length < 4 or pos + length > len(data):
+            return
+        yield head >> 24, data[pos + 4 : pos + length]
+        pos += length + 3 & ~3
+
+
+def blobmsg_pack(fields: dict[str, Any]) -> bytes:
+    """Pack named fields: str, int (of 32 bits), dict or list; lists have no names inside."""
+    return b"".join(_field_pack(name, value) for name, value in fields.items())
+
+
+def _field_pack(name: str, value: Any) -> bytes:
+    label = name.encode()
+    head = len(label).to_bytes(2, "big") + label + b"\0"
+    if isinstance(value, str):
+        kind, data = BLOBMSG_STRING, value.encode("utf-8", "replace") + b"\0"
+    elif isinstance(value, dict):
+        kind, data = BLOBMSG_TABLE, blobmsg_pack(value)
+    elif isinstance(value, list):
+        kind, data = BLOBMSG_ARRAY, b"".join(_field_pack("", one) for one in value)
+    else:
+        kind, data = BLOBMSG_INT32, (value & 0xFFFFFFFF).to_bytes(4, "big")
+    return blob_pack(0x80 | kind, head + bytes(-len(head) % 4) + data)
+
+
+def blobmsg_unpack(data: bytes, depth: int = 0) -> dict[str, Any]:
+    """Unpack named fields; of what cannot be read WireError, what is of a kind unknown here is left out."""
+    return dict(_fields(data, depth))
+
+
+def _fields(data: bytes, depth: int) -> Iterator[tuple[str, Any]]:
+    if depth > UBUS_DEPTH_MAX:
+        raise WireError("fields within fields within fields")
+    for kind, body in _blobs(data):
+        length = int.from_bytes(body[:2], "big")
+        name, value = body[2 : 2 + length], body[2 + length + 4 & ~3 :]
+        if not kind & 0x80 or len(name) < length or body[2 + length : 3 + length] != b"\0":
+            raise WireError("a field without a name")
+        kind &= 0x7F
+        if kind in (BLOBMSG_TABLE, BLOBMSG_ARRAY):
+            inner = list(_fields(value, depth + 1))
+            yield name.decode("utf-8", "replace"), dict(inner) if kind == BLOBMSG_TABLE else [one for _, one in inner]
+        elif kind == BLOBMSG_STRING:
+            yield name.decode("utf-8", "replace"), value.rstrip(b"\0").decode("utf-8", "replace")
+        elif _INTEGERS.get(kind) == len(value):
+            yield name.decode("utf-8", "replace"), int.from_bytes(value, "big")
+
+
+@record
+class UbusMessage:
+    """A message of the bus: attributes by number, the last of each."""
+
+    kind: int
+    serial: int
+    peer: int
+    attributes: dict[int, bytes]
+
+    def number(self, attribute: int) -> int | None:
+        """Give a number, None when it is not there."""
+        data = self.attributes.get(attribute)
+        return int.from_bytes(data, "big") if data is not None and len(data) in (1, 4) else None
+
+    def fields(self) -> dict[str, Any]:
+        """Unpack the fields of its data; WireError."""
+        return blobmsg_unpack(self.attributes.get(UBUS_ATTR_DATA, b""))
+
+
+def ubus_pack(kind: int, serial: int, peer: int, *attributes: tuple[int, bytes]) -> bytes:
+    """Pack a message from (attribute, data) pairs."""
+    body = b"".join(blob_pack(number, data) for number, data in attributes)
+    return struct.pack("!BBHI", 0, kind, serial, peer) + blob_pack(0, body)
+
+
+def ubus_length(head: bytes) -> int:
+    """Tell from its first UBUS_HEADER_SIZE octets how long a message is; WireError when that cannot be."""
+    length = int.from_bytes(head[8:12], "big") & 0xFFFFFF
+    if head[0] or length < 4 or length > UBUS_MESSAGE_MAX:
+        raise WireError("no message of ubus")
+    return 8 + (length + 3 & ~3)
+
+
+def ubus_unpack(wire: bytes) -> UbusMessage:
+    """Unpack a whole message."""
+    _, kind, serial, peer = struct.unpack_from("!BBHI", wire)
+    return UbusMessage(kind, serial, peer, {number & 0x7F: data for number, data in _blobs(wire[12:])})
+
+
+def ubus_number(value: int) -> bytes:
+    """Make the data of a number attribute."""
+    return value.to_bytes(4, "big")
+
+
+def ubus_numbers(data: bytes) -> list[int]:
+    """Read a list of numbers (the subscribers of an object)."""
+    return [int.from_bytes(number, "big") for _, number in _blobs(data)]
 
 
 # ==============================================================================
@@ -8634,10 +8778,11 @@ class DnsClient:
     `interface` is the name of the arrival interface ("" when it does not
     matter), `local` the packed address that was asked, `auth` whether the
     interface serves authoritative zones only; `mac` and `mark` find its hardware
-    address and the mark of its connection.
+    address and the mark of its connection, `marked` is what of the mark counts
+    for connmark-allowlist.
     """
 
-    __slots__ = ("address", "port", "interface", "local", "tcp", "auth", "reply", "mac", "mark")
+    __slots__ = ("address", "port", "interface", "local", "tcp", "auth", "reply", "mac", "mark", "marked")
 
     def __init__(self, address: str, port: int, tcp: bool, reply: Callable[[bytes], None]) -> None:
         self.address = address
@@ -8649,6 +8794,7 @@ class DnsClient:
         self.auth = False
         self.mac: Callable[[], bytes] | None = None
         self.mark: Callable[[], int] | None = None
+        self.marked = 0
 
 
 class DnsAnswer:
@@ -9487,9 +9633,9 @@ def _with_authority(config: Config) -> bool:
 def _answer_unlisted(answer: DnsAnswer) -> bool:
     """Refuse names that the mark of the client's connection does not allow (connmark-allowlist)."""
     client, state = answer.client, answer.state
-    mark = client.mark() & state.config.connmark_allowlist_enable if client.mark is not None else 0
+    client.marked = client.mark() & state.config.connmark_allowlist_enable if client.mark is not None else 0
     answer.lasting = False  # another connection may have another mark
-    if not mark or allowlist_admits(state.allowlist, mark, answer.query.key):
+    if not client.marked or allowlist_admits(state.allowlist, client.marked, answer.query.key):
         return False
     return answer.refuse(REFUSED, EDE_BLOCKED)
 
@@ -9738,6 +9884,10 @@ class DnsReply:
     def secure(self) -> bool:
         """Whether what it says was proved."""
         return self.verdict is not None and self.verdict.status == DNSSEC_SECURE and not self.altered
+
+    def records(self) -> list[tuple[bytes, int, int, bytes]]:
+        """Give the answer's records: name, type, TTL, data."""
+        return [(rr.name, rr.rrtype, rr.ttl, rr.rdata) for rr in self.message.answers]
 
     def empty(self, rcode: int, ede: int) -> None:
         """Throw all records away and answer `rcode`."""
@@ -10182,14 +10332,19 @@ def dns_review(
     server: Upstream,
     sent: Sequence[tuple[int, bytes]] = (),
     verdict: DnssecVerdict | None = None,
+    replaced: dict[int, bytes] | None = None,
 ) -> DnsReply:
     """Review a reply to `query` from `server`, to whom EDNS options `sent` went; the result packs itself.
 
-    `verdict` is that of DNSSEC, where it was to be proved (50).
+    `verdict` is that of DNSSEC, where it was to be proved (50); `replaced` are
+    addresses to show in the place of those in the answer, by place.
     """
     if not state.reviewers:
         state.reviewers = tuple(reviewer for reviewer, needed in DNS_REVIEWERS if needed(state.config))
     reply = DnsReply(message, query, state, now, server, sent, verdict)
+    for place, rdata in (replaced or {}).items():
+        message.answers[place].rdata = rdata
+        reply.rebuild = reply.altered = True
     for reviewer in state.reviewers:
         reviewer(reply)
         if reply.drop:
@@ -11190,7 +11345,7 @@ class Dhcp4Exchange:
     __slots__ = (
         "state", "message", "arrival", "network", "now", "client_id", "lease", "identity", "tags", "all_tags", "host",
         "asked_name", "asked_domain", "name", "name_domain", "override", "echoed_id", "agent", "subnet", "lines",
-        "terminate", "fqdn", "ignored", "requested", "via", "pxe_vendor", "arch",
+        "terminate", "fqdn", "ignored", "requested", "via", "pxe_vendor", "arch", "notices",
     )  # fmt: skip
 
     def __init__(self, state: DhcpState, message: Dhcp4Message, arrival: Dhcp4Arrival, now: float) -> None:
@@ -11199,6 +11354,7 @@ class Dhcp4Exchange:
         self.arrival = arrival
         self.now = now
         self.lines: list[tuple[int, str]] = []
+        self.notices: list[tuple[str, dict[str, str]]] = []  # for the bus: kind, fields
         self.tags: dict[str, None] = {}  # without what tag-if adds
         self.all_tags: dict[str, None] = {}
         self.host: DhcpHost | None = None
@@ -11233,6 +11389,12 @@ class Dhcp4Exchange:
     def event(self, kind: str, address: int | None, text: str = "") -> None:
         """Note the line of a message: its type, the address, the client, a name or a reason."""
         state = self.state
+        if state.config.enable_ubus is not None and kind in ("DHCPACK", "DHCPRELEASE") and address is not None:
+            fields = {"mac": self.identity.hex(":"), "ip": ip4_format(address), "name": text}
+            fields["interface"] = self.arrival.interface
+            if not text or kind == "DHCPRELEASE":
+                del fields["name"]
+            self.notices.append((f"dhcp.{kind[4:].lower()}", fields))
         if state.quiet and kind not in ("DHCPNAK", "DHCPDECLINE") and (kind, text) != ("DHCPRELEASE", UNKNOWN_LEASE):
             return
         xid = f"{self.message.xid} " if state.config.log_dhcp else ""
@@ -11461,6 +11623,7 @@ class Dhcp4Service:
         self.leases = leases
         self.pool = DhcpPool()
         self.metrics = dict.fromkeys(DHCP4_METRICS, 0)
+        self.notify: Callable[[str, dict[str, str]], None] = lambda kind, fields: None  # tells the bus
         self._random = random_  # a number below its argument
         self.script = False  # whether anybody wants to know what clients say
         self._moved: set[bytes] = set()
@@ -11480,10 +11643,13 @@ class Dhcp4Service:
             return self._dispatch(ex)
         except DhcpPing:
             ex.lines.clear()
+            ex.notices.clear()
             raise
         finally:
             for priority, text in ex.lines:
                 state.log.put((priority, TAG_DHCP, text))
+            for kind, fields in ex.notices:
+                self.notify(kind, fields)
             self._log_refused_names()
 
     def _dispatch(self, ex: Dhcp4Exchange) -> Dhcp4Outcome | None:
@@ -12298,7 +12464,7 @@ class Dhcp4Service:
             ex.detail(option_log(number, data))
 
 
-DHCP4_METRICS = (
+DHCP4_METRICS = (  # dnsmasq's names, `actve` included
     "bootp", "pxe", "dhcp_ack", "dhcp_decline", "dhcp_discover", "dhcp_inform", "dhcp_nak", "dhcp_offer",
     "dhcp_release", "dhcp_request", "leases_allocated_4", "leases_pruned_4", "dhcp_leasequery",
     "dhcp_lease_unassigned", "dhcp_lease_actve", "dhcp_lease_unknown",
@@ -13436,10 +13602,10 @@ class PacketDump:
 # ==============================================================================
 # 61 Upstream questions
 #
-# A question that is out, and the sockets that lead to upstream servers: UDP ones
-# that several questions share, TCP connections.
+# A question that is out, the sockets that lead to upstream servers, and those who
+# have a word in a reply before it leaves: proofs, listeners.
 #
-# Uses 10 22 30 42 50 51
+# Uses 10 22 30 42 44 50 51
 # ==============================================================================
 
 
@@ -13585,17 +13751,6 @@ class UpstreamSocket:
         self.last = now
 
 
-# ==============================================================================
-# 62 Upstream exchange
-#
-# Questions on their way: the pending table, a random port and id for each, one
-# receiver thread, retries from a heap; and the blocking exchange by TCP that
-# TCP clients' threads use.
-#
-# Uses 10 11 13 15 21 22 30 41 42 44 50 51 53 60 61
-# ==============================================================================
-
-
 class DnssecJob:
     """A reply whose proof is under way: `finish` takes the verdict, or the fact when it is a DS or DNSKEY set."""
 
@@ -13629,6 +13784,43 @@ class DnssecJob:
         self.finish(dnssec_abandoned(self._proof, limit, int(time.monotonic())))
 
 
+class DnsListener:
+    """Who hears of answers before clients do; nobody, where there is no bus (68)."""
+
+    def results(self, message: DnsMessage, done: Callable[[dict[int, bytes]], None]) -> bool:
+        """Show the addresses of a reply; True when `done` gets, soon, those that replace them, by place."""
+        return False
+
+    def refused(self, mark: int, name: bytes) -> None:
+        """Tell of a name that a connection with a mark was refused."""
+
+    def resolved(self, mark: int, records: Sequence[tuple[bytes, int, int, bytes]], done: Callable[[], None]) -> bool:
+        """Tell what a connection with a mark is about to hear; True when `done` is called, soon, for it to leave."""
+        return False
+
+
+def wait_for(ask: Callable[[Callable[..., None]], bool], seconds: float) -> Any:
+    """Ask something and wait for what `done` gets, in a thread that may; None where nothing comes."""
+    outcome: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    if not ask(lambda value=None: outcome.put(value)):
+        return None
+    try:
+        return outcome.get(timeout=seconds)
+    except queue.Empty:
+        return None
+
+
+# ==============================================================================
+# 62 Upstream exchange
+#
+# Questions on their way: the pending table, a random port and id for each, one
+# receiver thread, retries from a heap; and the blocking exchange by TCP that
+# TCP clients' threads use.
+#
+# Uses 10 11 13 15 21 22 30 41 42 44 50 51 53 60 61
+# ==============================================================================
+
+
 class UpstreamExchange:
     """Ask upstream servers; one instance, its receiver in a thread of its own.
 
@@ -13642,6 +13834,7 @@ class UpstreamExchange:
         self.dump = dump
         self._rights = rights
         self._netfilter = netfilter
+        self.listener = DnsListener()
         self._lock = threading.Lock()
         self._pending: dict[Hashable, PendingQuestion] = {}
         self._sockets: dict[int, UpstreamSocket] = {}
@@ -14098,21 +14291,40 @@ class UpstreamExchange:
     def _deliver(
         self, pending: PendingQuestion, message: DnsMessage, server: Upstream, verdict: DnssecVerdict | None
     ) -> None:
+        """Show a reply to who listens, then answer."""
+        if not self.listener.results(message, lambda new: self._answer_all(pending, message, server, verdict, new)):
+            self._answer_all(pending, message, server, verdict)
+
+    def _answer_all(
+        self,
+        pending: PendingQuestion,
+        message: DnsMessage,
+        server: Upstream,
+        verdict: DnssecVerdict | None,
+        replaced: dict[int, bytes] | None = None,
+    ) -> None:
         """Review a reply and answer everyone who waits, unless the reply is dropped."""
         now = time.monotonic()
-        reply = dns_review(message, pending.query, pending.state, now, server, pending.options, verdict)
+        reply = dns_review(message, pending.query, pending.state, now, server, pending.options, verdict, replaced)
         pending.proving = False
         if reply.drop or not self._forget(pending):
             return
         self._fill_sets(reply)
         for query, client, record_ in pending.waiters:
-            try:
-                record_.put(reply.texts, reply_failed(reply))
-                client.reply(reply.pack(query, client.tcp))
-            except OSError:  # that client cannot be reached
-                pass
-            except Exception as error:  # the others still get theirs
-                self._log.failure("upstream", error)
+            if client.marked:
+                send = functools.partial(self._send_reply, reply, query, client, record_)
+                if self.listener.resolved(client.marked, reply.records(), send):
+                    continue
+            self._send_reply(reply, query, client, record_)
+
+    def _send_reply(self, reply: DnsReply, query: DnsQuery, client: DnsClient, record_: QueryLog) -> None:
+        try:
+            record_.put(reply.texts, reply_failed(reply))
+            client.reply(reply.pack(query, client.tcp))
+        except OSError:  # that client cannot be reached
+            pass
+        except Exception as error:  # the others still get theirs
+            self._log.failure("upstream", error)
 
     def _fill_sets(self, reply: DnsReply) -> None:
         """Put addresses into sets of the kernel before the reply leaves; what was taken goes into the query log."""
@@ -14354,12 +14566,12 @@ class UpstreamExchange:
         """Prove a reply for a thread that waits anyway (a TCP client's)."""
         if not dnssec_provable(message, query, state.config):
             return None
-        outcome: queue.SimpleQueue[DnssecVerdict] = queue.SimpleQueue()
-        self._prove(DnssecJob(message, query, state, None, outcome.put))
-        try:
-            return outcome.get(timeout=DNSSEC_PATIENCE)
-        except queue.Empty:
-            return DnssecVerdict(DNSSEC_ABANDONED, EDE_OTHER)
+
+        def ask(done: Callable[..., None]) -> bool:
+            self._prove(DnssecJob(message, query, state, None, done))
+            return True
+
+        return wait_for(ask, DNSSEC_PATIENCE) or DnssecVerdict(DNSSEC_ABANDONED, EDE_OTHER)
 
     # -- TCP, in the client's thread --
 
@@ -14389,7 +14601,8 @@ class UpstreamExchange:
                 group.lost(server)
             else:
                 verdict = self._prove_waiting(message, query, state)
-                reply = dns_review(message, query, state, now, server, options, verdict)
+                replaced = wait_for(functools.partial(self.listener.results, message), UBUS_RESULT_SECONDS)
+                reply = dns_review(message, query, state, now, server, options, verdict, replaced)
                 best = reply if not reply.drop else best
                 if not reply.drop and reply.flags & 15 not in (SERVFAIL, REFUSED):
                     group.won(server)
@@ -14398,6 +14611,9 @@ class UpstreamExchange:
         if best is None:
             return self._refuse(answer, EDE_NETWORK)
         self._fill_sets(best)
+        if answer.client.marked:
+            told = functools.partial(self.listener.resolved, answer.client.marked, best.records())
+            wait_for(told, UBUS_RESOLVED_SECONDS)
         record_.put(best.texts, reply_failed(best))
         return best.pack(query, True)
 
@@ -14700,6 +14916,8 @@ class DnsService:
             return self.exchange.ask_tcp(answer, record_) if client.tcp else self.exchange.ask(answer, record_)
         if answer.outcome == "silence":
             return None
+        if client.marked and answer.ede == EDE_BLOCKED:
+            self.exchange.listener.refused(client.marked, query.key)
         if client.auth:
             state.metrics.auth += 1
         elif answer.ede == EDE_STALE:
@@ -14715,6 +14933,12 @@ class DnsService:
                 texts = (f"query[{rr_type_name(query.rrtype)}] {dns_name_log(query.name)}", *answer.texts)
             kept = WireAnswer(variants, int(now), tuple(answer.entries), texts)
             state.answers.store(query.wire[2:], kept, generation)
+        if client.marked and answer.records:
+            told = functools.partial(self.exchange.listener.resolved, client.marked, answer.records)
+            if client.tcp:
+                wait_for(told, UBUS_RESOLVED_SECONDS)
+            elif told(functools.partial(client.reply, variants[0])):
+                return None
         return variants[0]
 
     def _worth_keeping(self, query: DnsQuery) -> bool:
@@ -17113,6 +17337,356 @@ def interface_mtu(name: str) -> int:
 
 
 # ==============================================================================
+# 68 ubus
+#
+# The daemon on OpenWrt's bus (enable-ubus): an object with its counters, a word
+# to subscribers of leases and marks, and an object whose subscribers see
+# addresses before clients do.  One thread speaks; nobody else waits for the bus.
+#
+# Uses 10 11 13 15 20 21 22 28 31 60 61
+# ==============================================================================
+
+UBUS_PATHS = ("/var/run/ubus/ubus.sock", "/var/run/ubus.sock")
+# The counters of `metrics` in dnsmasq's order, its slip of the pen included.
+METRICS = (
+    "dns_cache_inserted", "dns_cache_live_freed", "dns_queries_forwarded", "dns_auth_answered", "dns_local_answered",
+    "dns_stale_answered", "dns_unanswered", "dnssec_max_crypto_use", "dnssec_max_sig_fail", "dnssec_max_work", "bootp",
+    "pxe", "dhcp_ack", "dhcp_decline", "dhcp_discover", "dhcp_inform", "dhcp_nak", "dhcp_offer", "dhcp_release",
+    "dhcp_request", "noanswer", "leases_allocated_4", "leases_pruned_4", "leases_allocated_6", "leases_pruned_6",
+    "tcp_connections", "dhcp_leasequery", "dhcp_lease_unassigned", "dhcp_lease_actve", "dhcp_lease_unknown",
+)  # fmt: skip
+_ARGUMENTS = {"mark": BLOBMSG_INT32, "mask": BLOBMSG_INT32, "patterns": BLOBMSG_ARRAY}
+
+
+class Consultation:
+    """Notifications whose subscribers have a moment to answer, before `done` gets what they said."""
+
+    def __init__(self, limit: float, count: int, done: Callable[[list[dict[str, Any]]], None]) -> None:
+        """`limit` in seconds for all `count` notifications."""
+        self.deadline = time.monotonic() + limit
+        self.done = done
+        self.answers: list[dict[str, Any]] = [{} for _ in range(count)]
+        self.open: dict[int, tuple[int, set[int] | None]] = {}  # by serial: its place, who has yet to answer
+
+
+class UbusClient(DnsListener):
+    """Holds the connection to ubusd, and comes back to it for ever; `run` is the body of its thread."""
+
+    def __init__(
+        self,
+        name: str,
+        metrics: Callable[[], dict[str, int]],
+        allow: Callable[[int, int, tuple[str, ...]], None] | None,
+        log: Log,
+    ) -> None:
+        """`metrics` gives the counters, `allow` takes a list for connmark-allowlist."""
+        self._objects = [name, f"{name}.dns"]
+        self._metrics = metrics
+        self._allow = allow
+        self._log = log
+        self._sock: socket.socket | None = None
+        self._buffer = bytearray()
+        self._ids: dict[int, int] = {}  # of objects: the bus's number -> place in _objects
+        self._listening = [False, False]  # whether an object has subscribers
+        self._adding: dict[int, int] = {}  # serials of requests for objects
+        self._serial = 0
+        self._jobs: collections.deque[Callable[[], None]] = collections.deque(maxlen=UBUS_QUEUE_MAX)
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._wake, select.POLLIN)
+        self._consultations: list[Consultation] = []
+        self._warned = False
+
+    # -- what others call, from any thread --
+
+    def notify(self, kind: str, fields: dict[str, Any]) -> None:
+        """Tell the subscribers of the main object."""
+        if self._listening[0]:
+            self._soon(lambda: self._tell(kind, fields))
+
+    def results(self, message: DnsMessage, done: Callable[[dict[int, bytes]], None]) -> bool:
+        """Show the addresses of a reply; `done` gets those that replace them, by their places in the answer."""
+        if not self._listening[1]:
+            return False
+        shown = [
+            (place, rr)
+            for place, rr in enumerate(message.answers)
+            if rr.rrtype in (TYPE_A, TYPE_AAAA) and rr.rrclass == CLASS_IN
+        ][:UBUS_RESULTS_MAX]
+        notices = [
+            {
+                "name": dns_name_log(rr.name.lower()),
+                "ttl": rr.ttl,
+                "type": rr_type_name(rr.rrtype),
+                "address": address_format(rr.rdata),
+            }
+            for _, rr in shown
+        ]
+        return self._consult(1, "dns_result", notices, UBUS_RESULT_SECONDS, lambda said: done(_replaced(shown, said)))
+
+    def refused(self, mark: int, name: bytes) -> None:
+        """Tell that a connection with a mark asked for a name that it may not have."""
+        self.notify("connmark-allowlist.refused", {"mark": mark, "name": dns_name_log(name)})
+
+    def resolved(self, mark: int, records: Sequence[tuple[bytes, int, int, bytes]], done: Callable[[], None]) -> bool:
+        """Tell what a connection with a mark is about to hear: (name, type, TTL, data) each."""
+        notices = [
+            {
+                "mark": mark,
+                "name": dns_name_log(name),
+                "value": dns_name_log(rdata) if rrtype == TYPE_CNAME else address_format(rdata),
+                "ttl": ttl,
+            }
+            for name, rrtype, ttl, rdata in records
+            if rrtype in (TYPE_A, TYPE_AAAA, TYPE_CNAME)
+        ][:UBUS_RESULTS_MAX]
+        kind = "connmark-allowlist.resolved"
+        return self._listening[0] and self._consult(0, kind, notices, UBUS_RESOLVED_SECONDS, lambda said: done())
+
+    def _consult(
+        self, place: int, kind: str, notices: list[Any], limit: float, done: Callable[[list[dict[str, Any]]], None]
+    ) -> bool:
+        """Send notices and gather the answers; False when nobody is to be waited for."""
+        if not notices or len(self._consultations) >= UBUS_CONSULTATIONS_MAX:
+            return False
+        one = Consultation(limit, len(notices), done)
+        self._consultations.append(one)
+        if not self._listening[place]:  # the connection has just been lost
+            try:
+                self._consultations.remove(one)
+                return False
+            except ValueError:  # and that was noticed
+                return True
+        self._soon(functools.partial(self._begin, one, place, kind, notices))
+        return True
+
+    def _soon(self, job: Callable[[], None]) -> None:
+        self._jobs.append(job)
+        os.eventfd_write(self._wake, 1)
+
+    # -- the thread --
+
+    def run(self) -> None:
+        """Connect, serve, and begin again: the body of the thread."""
+        while True:
+            try:
+                self._connect()
+                self._serve()
+            except (OSError, WireError) as error:
+                self._lose(error)
+            except Exception as error:  # nothing that comes from the bus may end this thread
+                self._lose(None)
+                self._log.failure("ubus", error)
+            time.sleep(UBUS_RETRY_SECONDS)
+
+    def _connect(self) -> None:
+        failure = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        for path in UBUS_PATHS:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            sock.settimeout(UBUS_PATIENCE)
+            try:
+                sock.connect(path)
+            except OSError as error:
+                sock.close()
+                failure = error
+                continue
+            self._sock = sock
+            self._poll.register(sock, select.POLLIN)
+            return
+        raise failure
+
+    def _lose(self, error: Exception | None) -> None:
+        """Forget all that the connection knew; whoever waits goes on."""
+        if self._sock is not None:
+            self._poll.unregister(self._sock)
+            self._sock.close()
+        self._sock = None
+        self._jobs.clear()
+        self._buffer.clear()
+        self._ids.clear()
+        self._adding.clear()
+        self._listening = [False, False]
+        for one in list(self._consultations):
+            self._finish(one)
+        if error is not None and not self._warned:
+            self._warned = True
+            text = error_text(error) if isinstance(error, OSError) else str(error)
+            self._log.warning(f"Cannot connect to UBus: {text}; trying again from time to time")
+
+    def _serve(self) -> None:
+        assert self._sock is not None
+        while True:
+            for place, name in enumerate(self._objects if not self._ids and not self._adding else ()):
+                self._add_object(place, name)
+            ready = {fd for fd, _ in self._poll.poll(self._patience())}
+            if self._wake in ready:
+                os.eventfd_read(self._wake)
+                while self._jobs:
+                    self._jobs.popleft()()
+            if self._sock.fileno() in ready:
+                data = self._sock.recv(1 << 16)
+                if not data:
+                    raise OSError(errno.ECONNRESET, "connection lost")
+                self._buffer += data
+                self._take_messages()
+            now = time.monotonic()
+            for one in [one for one in self._consultations if now >= one.deadline]:
+                self._finish(one)
+
+    def _patience(self) -> float:
+        """Tell for how many milliseconds nothing is due, -1 for ever."""
+        first = min((one.deadline for one in list(self._consultations)), default=None)
+        return -1 if first is None else max((first - time.monotonic()) * 1000, 0) + 1
+
+    def _take_messages(self) -> None:
+        while len(self._buffer) >= UBUS_HEADER_SIZE:
+            length = ubus_length(bytes(self._buffer[:UBUS_HEADER_SIZE]))
+            if len(self._buffer) < length:
+                return
+            message = ubus_unpack(bytes(self._buffer[:length]))
+            del self._buffer[:length]
+            handler = _UBUS_HANDLERS.get(message.kind)
+            if handler is not None:
+                handler(self, message)
+
+    def _send(self, kind: int, peer: int, *attributes: tuple[int, bytes], serial: int | None = None) -> int:
+        assert self._sock is not None
+        if serial is None:
+            serial = self._serial = self._serial % 0xFFFF + 1
+        self._sock.sendall(ubus_pack(kind, serial, peer, *attributes))
+        return serial
+
+    def _add_object(self, place: int, name: str) -> None:
+        methods: dict[str, dict[str, int]] = {"metrics": {}} if not place else {}
+        if not place and self._allow is not None:
+            methods["set_connmark_allowlist"] = _ARGUMENTS
+        path, signature = (UBUS_ATTR_PATH, name.encode() + b"\0"), (UBUS_ATTR_SIGNATURE, blobmsg_pack(methods))
+        self._adding[self._send(UBUS_ADD_OBJECT, 0, path, signature)] = place
+
+    # -- what comes --
+
+    def _on_data(self, message: UbusMessage) -> None:
+        place = self._adding.get(message.serial)
+        number = message.number(UBUS_ATTR_OBJECT)
+        if place is not None and number is not None:
+            self._ids[number] = place
+            return
+        one, at, waiting = self._find(message.serial)
+        if one is not None and waiting is not None and message.peer in waiting:
+            try:
+                one.answers[at].update(message.fields())
+            except WireError:  # it said nothing, then
+                return
+
+    def _on_status(self, message: UbusMessage) -> None:
+        place = self._adding.pop(message.serial, None)
+        code = message.number(UBUS_ATTR_STATUS) or 0
+        if place is not None:
+            if code:
+                text = "Invalid argument" if code == UBUS_BAD_ARGUMENT else f"status {code}"
+                self._log.complain(("ubus", place), f"Cannot add object {self._objects[place]} to UBus: {text}")
+            elif not place:
+                self._log.info("UBus support enabled: connected to system bus")
+            return
+        one, at, waiting = self._find(message.serial)
+        if one is None:
+            return
+        if waiting is None:  # of ubusd: who will answer
+            waiting = set(ubus_numbers(message.attributes.get(UBUS_ATTR_SUBSCRIBERS, b"")))
+            one.open[message.serial] = at, waiting
+        else:
+            waiting.discard(message.peer)
+        if not waiting:
+            del one.open[message.serial]
+        if not one.open:
+            self._finish(one)
+
+    def _on_notify(self, message: UbusMessage) -> None:
+        """Learn whether an object of ours has subscribers."""
+        place = self._ids.get(message.number(UBUS_ATTR_OBJECT) or 0)
+        if place is not None:
+            self._listening[place] = bool(message.number(UBUS_ATTR_ACTIVE))
+
+    def _on_invoke(self, message: UbusMessage) -> None:
+        number = message.number(UBUS_ATTR_OBJECT) or 0
+        method = message.attributes.get(UBUS_ATTR_METHOD, b"").rstrip(b"\0").decode("latin-1")
+        object_ = (UBUS_ATTR_OBJECT, ubus_number(number))
+        code = UBUS_NO_METHOD if number in self._ids else UBUS_NOT_FOUND
+        if self._ids.get(number) == 0 and method == "metrics":
+            data = (UBUS_ATTR_DATA, blobmsg_pack(self._metrics()))
+            self._send(UBUS_DATA, message.peer, object_, data, serial=message.serial)
+            code = UBUS_OK
+        elif self._ids.get(number) == 0 and method == "set_connmark_allowlist" and self._allow is not None:
+            code = self._set_allowlist(message)
+        if not message.number(UBUS_ATTR_NO_REPLY):
+            status = (UBUS_ATTR_STATUS, ubus_number(code))
+            self._send(UBUS_STATUS, message.peer, status, object_, serial=message.serial)
+
+    def _set_allowlist(self, message: UbusMessage) -> int:
+        assert self._allow is not None
+        try:
+            fields = message.fields()
+            mark, mask, patterns = fields.get("mark", 0), fields.get("mask", 0xFFFFFFFF), fields.get("patterns", [])
+            if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
+                return UBUS_BAD_ARGUMENT
+            joined = "," + "/".join(patterns) if patterns else ""
+            (rule,) = value_connmark(f"{mark}/{mask}{joined}")
+        except (WireError, ConfigError):
+            return UBUS_BAD_ARGUMENT
+        self._allow(rule.mark, rule.mask, rule.patterns)
+        return UBUS_OK
+
+    # -- notifications --
+
+    def _send_notice(self, place: int, kind: str, fields: dict[str, Any], silent: bool) -> int:
+        number = next((number for number, at in self._ids.items() if at == place), 0)
+        attributes = [(UBUS_ATTR_OBJECT, ubus_number(number)), (UBUS_ATTR_METHOD, kind.encode() + b"\0")]
+        if silent:
+            attributes.append((UBUS_ATTR_NO_REPLY, b"\1"))
+        return self._send(UBUS_NOTIFY, number, *attributes, (UBUS_ATTR_DATA, blobmsg_pack(fields)))
+
+    def _tell(self, kind: str, fields: dict[str, Any]) -> None:
+        self._send_notice(0, kind, fields, True)
+
+    def _begin(self, one: Consultation, place: int, kind: str, notices: list[dict[str, Any]]) -> None:
+        if one not in self._consultations:  # the connection was lost meanwhile
+            return
+        for at, fields in enumerate(notices):
+            one.open[self._send_notice(place, kind, fields, False)] = at, None
+
+    def _find(self, serial: int) -> tuple[Consultation | None, int, set[int] | None]:
+        for one in self._consultations:
+            if serial in one.open:
+                return one, *one.open[serial]
+        return None, 0, None
+
+    def _finish(self, one: Consultation) -> None:
+        self._consultations.remove(one)
+        try:
+            one.done(one.answers)
+        except Exception as error:  # the bus has nothing to do with it
+            self._log.failure("ubus", error)
+
+
+def _replaced(shown: Sequence[tuple[int, DnsRecord]], answers: Sequence[dict[str, Any]]) -> dict[int, bytes]:
+    """Choose what subscribers want in the place of addresses: another one of the same family."""
+    out = {}
+    for (place, rr), said in zip(shown, answers, strict=True):
+        packed = address_parse(str(said.get("address", "")))
+        if packed is not None and len(packed) == len(rr.rdata) and packed != rr.rdata:
+            out[place] = packed
+    return out
+
+
+_UBUS_HANDLERS: dict[int, Callable[[UbusClient, UbusMessage], None]] = {
+    UBUS_DATA: UbusClient._on_data,
+    UBUS_STATUS: UbusClient._on_status,
+    UBUS_NOTIFY: UbusClient._on_notify,
+    UBUS_INVOKE: UbusClient._on_invoke,
+}
+
+
+# ==============================================================================
 # 70 Building the state
 #
 # What configuration, hosts files, servers-file and resolv file say, put together
@@ -17357,13 +17931,13 @@ class StateBuilder:
 # From a configuration to a running service: binding, daemonising, watching
 # files and interfaces, signals, reload, statistics.
 #
-# Uses 10 11 12 13 15 20 21 23 27 30 33 40 41 44 51 54 56 60 62 63 64 66 67 70
+# Uses 10 11 12 13 15 20 21 23 27 30 33 40 41 44 51 54 56 60 62 63 64 66 67 68 70
 # ==============================================================================
 
 _NEED_RESTART = (
     "user", "group", "pid_file", "port", "no_daemon", "keep_in_foreground", "dumpfile", "dhcp_leasefile",
     "leasefile_ro", "dhcp_script", "dhcp_scriptuser", "script_arp", "dhcp_alternate_port", "no_ping",
-    "dnssec_no_timecheck", "dnssec_timestamp",
+    "dnssec_no_timecheck", "dnssec_timestamp", "enable_ubus",
 )  # fmt: skip
 
 
@@ -17414,6 +17988,7 @@ class Daemon:
         self._clock: SignatureClock | None = None
         self._rights = Rights()
         self._netfilter = Netfilter(self._rights, log)
+        self._allowed: dict[tuple[int, int], tuple[str, ...]] = {}  # lists of connmark-allowlist that came by ubus
 
     # -- start --
 
@@ -17467,8 +18042,24 @@ class Daemon:
         for tcp in self._tcp.values():
             self._serve(tcp)
         self._directories.follow((*config.hostsdir, *config.dhcp_hostsdir, *config.dhcp_optsdir))
+        if config.enable_ubus is not None:
+            self._join_bus(config, exchange)
         self._started = True
         self._probe_loops()
+
+    def _join_bus(self, config: Config, exchange: UpstreamExchange) -> None:
+        """Be an object on ubus, and tell it what happens."""
+        allow = self._allow if config.connmark_allowlist_enable is not None else None
+        bus = UbusClient(config.enable_ubus, self.counters, allow, self._log)
+        exchange.listener = bus
+        if self._dhcp is not None:
+            self._dhcp.service.notify = bus.notify
+        threading.Thread(target=bus.run, name="ubus", daemon=True).start()
+
+    def _allow(self, mark: int, mask: int, patterns: tuple[str, ...]) -> None:
+        """Take a list of names for a connection mark from the bus; it outlives a reload."""
+        self._allowed[mark, mask] = patterns
+        self._service.state.allowlist = {**self._service.state.allowlist, **self._allowed}
 
     def _watch(self, config: Config) -> ResolvWatch:
         paths = () if config.no_resolv or not config.port else config.resolv_file or ("/etc/resolv.conf",)
@@ -17540,6 +18131,7 @@ class Daemon:
         local.set_interfaces(self._interfaces)
         state.interfaces, state.trust = self._interfaces, self._trust
         state.serial, state.changes = self._serial, self._name_changes
+        state.allowlist.update(self._allowed)
         return state
 
     def _check_interfaces(self, config: Config) -> None:
@@ -17963,6 +18555,8 @@ class Daemon:
         for option in _NEED_RESTART:
             if getattr(config, option) != getattr(old, option):
                 self._log.warning(f"{option.replace('_', '-')} has changed in the configuration; that needs a restart")
+        if _speaks_to_netfilter(config) and not _speaks_to_netfilter(old):
+            self._netfilter.check()
         self._serial += 1
         self._interfaces = interfaces_read()
         watch = self._watch(config)
@@ -18120,6 +18714,26 @@ class Daemon:
             )
         if log.queries or self.config.no_daemon:
             self._dump_cache(state)
+
+    def counters(self) -> dict[str, int]:
+        """Give the counters that the bus shows, under dnsmasq's names."""
+        state, metrics = self._service.state, self._metrics
+        queries, crypto, failures = self._trust.peaks
+        known = {
+            "dns_cache_inserted": self._cache.inserted,
+            "dns_cache_live_freed": self._cache.evicted,
+            "dns_queries_forwarded": metrics.forwarded,
+            "dns_auth_answered": metrics.auth,
+            "dns_local_answered": metrics.local + state.answers.hits(),
+            "dns_stale_answered": metrics.stale,
+            "dns_unanswered": metrics.unanswered,
+            "dnssec_max_crypto_use": crypto,
+            "dnssec_max_sig_fail": failures,
+            "dnssec_max_work": queries,
+            "tcp_connections": metrics.tcp_connections,
+            **(self._dhcp.service.metrics if self._dhcp is not None else {}),
+        }
+        return {name: known.get(name, 0) for name in METRICS}
 
     def _dump_cache(self, state: DnsState) -> None:
         log, now = self._log, int(time.monotonic())

@@ -1,0 +1,1 @@
+"""Section 68: the daemon on OpenWrt's bus."""
