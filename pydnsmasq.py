@@ -2511,15 +2511,12 @@ def _netfilter(kind: int, flags: int, serial: int, family: int, *parts: bytes, s
     return netlink_pack(kind, _REQUEST | flags, serial, head + b"".join(parts))
 
 
-def ipset_add_pack(name: str, addresses: Iterable[bytes], serial: int) -> bytes:
-    """Pack a message for each address: into the ipset `name`, where it may be already."""
-    out = []
-    for address in addresses:
-        family, kind = (2, 1) if len(address) == 4 else (10, 2)
-        element = _attribute(1 | _NESTED, _attribute(kind | 0x4000, address))
-        parts = _attribute(1, bytes((_IPSET_PROTOCOL,))), _text(2, name), _attribute(7 | _NESTED, element)
-        out.append(_netfilter(_IPSET_ADD, _ACK, serial, family, *parts))
-    return b"".join(out)
+def ipset_add_pack(name: str, address: bytes, serial: int) -> bytes:
+    """Pack an address into the ipset `name`, where it may be already."""
+    family, kind = (2, 1) if len(address) == 4 else (10, 2)
+    element = _attribute(1 | _NESTED, _attribute(kind | 0x4000, address))
+    parts = _attribute(1, bytes((_IPSET_PROTOCOL,))), _text(2, name), _attribute(7 | _NESTED, element)
+    return _netfilter(_IPSET_ADD, _ACK, serial, family, *parts)
 
 
 @record
@@ -2535,10 +2532,14 @@ class NftSet:
         """Tell whether it wants addresses of this family."""
         return self.family in (0, 4 if len(address) == 4 else 6)
 
-    def __str__(self) -> str:
-        """The words of the nft command, behind the family that it is limited to."""
+    def words(self) -> str:
+        """Give the words of the nft command."""
         family = next(name for name, number in NFT_FAMILIES.items() if number == self.table_family)
-        return f"{self.family or ''} {family} {self.table} {self.name}".lstrip()
+        return f"{family} {self.table} {self.name}"
+
+    def __str__(self) -> str:
+        """The same, behind the family of addresses that it is limited to."""
+        return f"{self.family or ''} {self.words()}".lstrip()
 
 
 def nft_set_query_pack(target: NftSet, serial: int) -> bytes:
@@ -2553,17 +2554,12 @@ def nft_set_unpack(payload: bytes) -> tuple[int, bool]:
     return int.from_bytes(attributes.get(5, b""), "big"), bool(flags & _NFT_SET_INTERVAL)
 
 
-def nft_add_pack(target: NftSet, addresses: Iterable[bytes], interval: bool, serial: int) -> bytes:
-    """Pack addresses as elements of a set: all of them or none.
-
-    In a set of intervals an address is one that ends before the next address.
-    """
-    elements = []
-    for address in addresses:
-        elements.append(_nft_element(address))
-        following = (int.from_bytes(address, "big") + 1).to_bytes(len(address) + 1, "big")
-        if interval and not following[0]:  # the last address of all needs no end
-            elements.append(_nft_element(following[1:], _attribute(3, _NFT_INTERVAL_END.to_bytes(4, "big"))))
+def nft_add_pack(target: NftSet, address: bytes, interval: bool, serial: int) -> bytes:
+    """Pack an address as element of a set; in one of intervals it ends before the next address."""
+    elements = [_nft_element(address)]
+    following = (int.from_bytes(address, "big") + 1).to_bytes(len(address) + 1, "big")
+    if interval and not following[0]:  # the last address of all needs no end
+        elements.append(_nft_element(following[1:], _attribute(3, _NFT_INTERVAL_END.to_bytes(4, "big"))))
     parts = _text(1, target.table), _text(2, target.name), _attribute(3 | _NESTED, *elements)
     return (
         _netfilter(_BATCH_BEGIN, 0, serial, 0, subsystem=_NFT)
@@ -9868,8 +9864,8 @@ class DnsReply:
         self.texts: list[str] = []
         self.verdict = verdict
         self.altered = False  # it says what we want, not what was proved
-        # For sets of the kernel, before anybody sees the reply: set, addresses, lines for the query log.
-        self.elements: list[tuple[str | NftSet, list[bytes], list[str]]] = []
+        # For sets of the kernel, before anybody sees the reply: set, addresses, the query log's line for one.
+        self.elements: list[tuple[str | NftSet, list[bytes], str]] = []
         self.cacheable = (
             query.rrclass == CLASS_IN
             and not query.flags & FLAG_CD
@@ -10271,9 +10267,8 @@ def _review_sets(reply: DnsReply) -> None:
         domain = next((name for name in dns_name_suffixes(query.key) if name in table), b"")
         for target in table.get(domain, ()):
             wanted = found if isinstance(target, str) else [one for one in found if target.takes(one)]
-            words = f"{option} add {target} "
             shown = dns_name_log(domain) if domain != DNS_ROOT else ""
-            reply.elements.append((target, wanted, [f"{words}{address_format(one)} {shown}" for one in wanted]))
+            reply.elements.append((target, wanted, f"{option} add {target} %s {shown}"))
 
 
 def _review_filters(reply: DnsReply) -> None:
@@ -13445,7 +13440,11 @@ class Rights:
 
 # Errors of ipset beyond those of the system (linux/netfilter/ipset/ip_set.h).
 _IPSET_PROTOCOL_ERROR = 4097
-_SET_TEXTS = {4352: "the set is full", errno.ENFILE: "the set is full"}
+_SET_TEXTS = {
+    4352: "the set is full",
+    errno.ENFILE: "the set is full",
+    errno.EMEDIUMTYPE: "its elements are no addresses",
+}
 
 
 class Netfilter:
@@ -13455,7 +13454,6 @@ class Netfilter:
         self._rights = rights
         self._log = log
         self._serials = itertools.count(1)
-        self._kinds: dict[tuple[int, str, str], tuple[int, bool]] = {}  # of nftables' sets: octets of a key, intervals
 
     def check(self) -> None:
         """See whether Netfilter may be spoken to; StartError when not."""
@@ -13483,60 +13481,45 @@ class Netfilter:
             self._log.complain(("conntrack", code), text, LOG_ERROR)
         return 0
 
-    def add(self, target: str | NftSet, addresses: Sequence[bytes]) -> bool:
-        """Put addresses into an ipset (a name) or a set of nftables; False when it did not take them.
+    def add(self, target: str | NftSet, addresses: Sequence[bytes]) -> list[bytes]:
+        """Put addresses into an ipset (a name) or a set of nftables; give those that it took.
 
         Errors are logged, but not that a set is for the other family.
         """
-        try:
-            code = self._ipset(target, addresses) if isinstance(target, str) else self._nft(target, addresses)
-            error = OSError(code, os.strerror(code)) if code else None
-        except OSError as failure:
-            error = failure
-        if error is not None and error.errno != errno.EAFNOSUPPORT:
-            kind = "ipset" if isinstance(target, str) else "nftset"
-            text = _SET_TEXTS.get(error.errno or 0) or error_text(error)
-            self._log.complain((kind, str(target), error.errno), f"{kind} {target} Error: {text}", LOG_ERROR)
-        return error is None
+        taken = []
+        for address in addresses:
+            try:
+                code = self._ipset(target, address) if isinstance(target, str) else self._nft(target, address)
+            except OSError as error:
+                code = error.errno or errno.EIO
+            if not code:
+                taken.append(address)
+            elif code != errno.EAFNOSUPPORT:
+                text = f"ipset {target}" if isinstance(target, str) else f"nftset {target.words()}"
+                shown = f"{text} Error: {_SET_TEXTS.get(code) or os.strerror(code)}"
+                self._log.complain((text, code), shown, LOG_ERROR)
+        return taken
 
-    def _ipset(self, name: str, addresses: Sequence[bytes]) -> int:
-        """Add to an ipset; it takes addresses of its own family, and leaves the others."""
-        code = self._result(self._rights.netfilter(ipset_add_pack(name, addresses, next(self._serials))))
+    def _ipset(self, name: str, address: bytes) -> int:
+        """Add to an ipset; one of the other family leaves it, which is no error."""
+        code = self._result(self._rights.netfilter(ipset_add_pack(name, address, next(self._serials))))
         return 0 if code == _IPSET_PROTOCOL_ERROR else code
 
-    def _nft(self, target: NftSet, addresses: Sequence[bytes]) -> int:
-        """Add to a set of nftables; a set that was made anew may be of another kind than it was."""
-        known = (target.table_family, target.table, target.name)
-        code = 0
-        for _ in range(2):
-            kind = self._kinds.get(known) or self._nft_kind(target)
-            if isinstance(kind, int):
-                return kind
-            self._kinds[known] = kind
-            fitting = [address for address in addresses if len(address) == kind[0]]
-            if not fitting:
-                return errno.EAFNOSUPPORT
-            code = self._nft_add(target, fitting, kind[1])
-            if not code:
-                return 0
-            del self._kinds[known]
-        return code
+    def _nft(self, target: NftSet, address: bytes) -> int:
+        """Add to a set of nftables.
 
-    def _nft_kind(self, target: NftSet) -> tuple[int, bool] | int:
+        Its kind is asked for each time: in a set that was made anew as one of
+        intervals an address without an end would stand for all that follow it.
+        """
         reply = self._rights.netfilter(nft_set_query_pack(target, next(self._serials)))
-        for kind, _, payload in netlink_messages(reply):
-            if kind != NLMSG_ERROR:
-                return nft_set_unpack(payload)
-        return self._result(reply) or errno.ENOENT
-
-    def _nft_add(self, target: NftSet, addresses: Sequence[bytes], interval: bool) -> int:
-        """Add addresses together, or each by itself where an interval may hold one of them already."""
-        code = 0
-        for group in [[address] for address in addresses] if interval else [addresses]:
-            failed = self._result(self._rights.netfilter(nft_add_pack(target, group, interval, next(self._serials))))
-            if failed and not (interval and failed in (errno.EEXIST, errno.ENOTEMPTY)):
-                code = failed
-        return code
+        found = [payload for kind, _, payload in netlink_messages(reply) if kind != NLMSG_ERROR]
+        if not found:
+            return self._result(reply) or errno.ENOENT
+        octets, interval = nft_set_unpack(found[0])
+        if octets != len(address):
+            return errno.EAFNOSUPPORT if octets in (4, 16) else errno.EMEDIUMTYPE
+        code = self._result(self._rights.netfilter(nft_add_pack(target, address, interval, next(self._serials))))
+        return 0 if interval and code in (errno.EEXIST, errno.ENOTEMPTY) else code  # an interval has it already
 
     @staticmethod
     def _result(reply: bytes) -> int:
@@ -14329,8 +14312,8 @@ class UpstreamExchange:
     def _fill_sets(self, reply: DnsReply) -> None:
         """Put addresses into sets of the kernel before the reply leaves; what was taken goes into the query log."""
         lines = []
-        for target, addresses, texts in reply.elements:
-            lines += texts if self._netfilter.add(target, addresses) else []
+        for target, addresses, text in reply.elements:
+            lines += [text % address_format(address) for address in self._netfilter.add(target, addresses)]
         if lines and reply.state.log.queries:
             reply.texts = lines + reply.texts
 
@@ -18215,7 +18198,8 @@ class Daemon:
                 self._file_sink.own(*account)
             try:
                 low = 0 < self._port < 1024 or self._tftp is not None
-                if _speaks_to_netfilter(config) or (low and (config.bind_dynamic or config.bind_interfaces)):
+                wanted = _speaks_to_netfilter(config) or (low and (config.bind_dynamic or config.bind_interfaces))
+                if account[0] and wanted:
                     self._rights.helper = RootHelper()
                 privileges_drop(*account)
             except OSError as error:

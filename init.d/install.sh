@@ -85,11 +85,13 @@ make_dir() {
     mkdir "$root$1" || fail "cannot make $root$1"
 }
 
-# Whether the file $1 is still as this script has put it there.
+# Whether this script has put the file $1 there, and nobody another dnsmasq since.
 ours() {
     noted file "$1" || return 1
-    case $1 in "$lib"/*) return 0 ;; *) ;; esac
-    [ -L "$root$1" ] || grep -q pydnsmasq "$root$1" 2>/dev/null
+    case $1 in
+        */dnsmasq | */dnsmasq.service) [ -L "$root$1" ] || grep -q pydnsmasq "$root$1" 2>/dev/null ;;
+        *) ;;
+    esac
 }
 
 # Move away what is at $1 and not ours.
@@ -233,7 +235,9 @@ compile() {
         say "no Python here is of the version in $root: the program will start from source"
         return
     fi
-    if tool=$(beside openwrt/compile.py) && "$compiler" "$tool" "$source" "$work"; then return; fi
+    if tool=$(beside openwrt/compile.py) && "$compiler" "$tool" "$source" "$work" 2>"$work/error"; then
+        return
+    fi
     "$compiler" -c 'import py_compile, sys; py_compile.compile(*sys.argv[1:], doraise=True)' \
         "$source" "$work/pydnsmasq.pyc" pydnsmasq.py && return
     rm -f "$work/pydnsmasq.pyc"
@@ -245,7 +249,7 @@ compile() {
 
 plain_launcher() {
     cat <<END
-#!/usr/bin/python3
+#!/usr/bin/python3 -sS
 # Starts pydnsmasq; the name of this file is that of the process.
 import sys
 
@@ -328,7 +332,7 @@ install_program() {
     put "$source" "$lib/source/pydnsmasq.py" 644
     put "$here/${0##*/}" "$lib/install.sh" 755
     ! tool=$(beside openwrt/compile.py) || put "$tool" "$lib/compile.py" 644
-    sed "1s|.*|#!$python|" "$(launcher)" >"$work/launcher" || fail "cannot write $work/launcher"
+    sed "1s|^#![^ ]*|#!$python|" "$(launcher)" >"$work/launcher" || fail "cannot write $work/launcher"
     divert "$program"
     put "$work/launcher" "$program" 755
     if [ ! -e "$root/etc/dnsmasq.conf" ]; then
@@ -383,6 +387,28 @@ disable_sysv() {
     return 0
 }
 
+# What the init script of OpenWrt leans on, where dnsmasq has not left it.
+install_openwrt() {
+    for name in dhcp neigh ntp tftp; do make_dir /etc/hotplug.d/$name; done
+    while read -r name mode target; do
+        if file=$(beside "openwrt/files/$name") && { noted file "$target" || ! exists "$root$target"; }; then
+            put "$file" "$target" "$mode"
+        fi
+    done <<END
+dhcp-script.sh 755 /usr/lib/dnsmasq/dhcp-script.sh
+dhcpbogushostname.conf 644 /usr/share/dnsmasq/dhcpbogushostname.conf
+rfc6761.conf 644 /usr/share/dnsmasq/rfc6761.conf
+trust-anchors.conf 644 /usr/share/dnsmasq/trust-anchors.conf
+dnsmasq_acl.json 644 /usr/share/acl.d/dnsmasq_acl.json
+dnsmasq.capabilities.json 644 /etc/capabilities/dnsmasq.json
+25-dnsmasqsec 644 /etc/hotplug.d/ntp/25-dnsmasqsec
+END
+    if file=$(beside openwrt/files/dhcp.conf) && [ ! -e "$root/etc/config/dhcp" ]; then
+        make_dir /etc/config
+        cp "$file" "$root/etc/config/dhcp" || fail "cannot write $root/etc/config/dhcp"
+    fi
+}
+
 install_service() {
     [ "$here" != "$root$lib" ] || return 0
     note init "$init"
@@ -400,6 +426,7 @@ install_service() {
         procd)
             if file=$(beside init.d/dnsmasq.procd) || [ ! -e "$root/etc/init.d/dnsmasq" ]; then
                 put "${file:-$(either none plain_service)}" /etc/init.d/dnsmasq 755
+                install_openwrt
             else
                 say "the init script that is there stays; its jail must let Python in"
             fi

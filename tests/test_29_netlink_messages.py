@@ -16,15 +16,14 @@ def messages(data: bytes) -> list[tuple[int, int, bytes]]:
     return list(p.netlink_messages(data))
 
 
-def test_an_ipset_gets_a_message_for_each_address() -> None:
-    first, second = messages(p.ipset_add_pack("set", (V4, V6), 7))
-    assert first[:2] == second[:2] == (0x609, 7)
-    for payload, family, kind, address in ((first[2], 2, 1, V4), (second[2], 10, 2, V6)):
-        assert payload[:4] == bytes((family, 0, 0, 0))
-        outer = p.netlink_attributes(payload, 4)
-        assert outer[1] == b"\6" and outer[2] == b"set\0"
-        inner = p.netlink_attributes(p.netlink_attributes(outer[7])[1])
-        assert inner == {kind: address}
+@pytest.mark.parametrize(("address", "family", "kind"), [(V4, 2, 1), (V6, 10, 2)])
+def test_an_address_for_an_ipset(address: bytes, family: int, kind: int) -> None:
+    ((number, serial, payload),) = messages(p.ipset_add_pack("set", address, 7))
+    assert (number, serial) == (0x609, 7)
+    assert payload[:4] == bytes((family, 0, 0, 0))
+    outer = p.netlink_attributes(payload, 4)
+    assert outer[1] == b"\6" and outer[2] == b"set\0"
+    assert p.netlink_attributes(p.netlink_attributes(outer[7])[1]) == {kind: address}
 
 
 def nft_elements(wire: bytes) -> list[tuple[bytes, int]]:
@@ -44,18 +43,18 @@ def nft_elements(wire: bytes) -> list[tuple[bytes, int]]:
 
 LAST4 = b"\xff" * 4
 ELEMENTS = [
-    ((V4,), False, [(V4, 0)]),
-    ((V4, V6), False, [(V4, 0), (V6, 0)]),
-    ((V4,), True, [(V4, 0), (bytes((192, 0, 2, 2)), 1)]),
-    ((b"\0\0\0\xff",), True, [(b"\0\0\0\xff", 0), (b"\0\0\1\0", 1)]),
-    ((LAST4,), True, [(LAST4, 0)]),
+    (V4, False, [(V4, 0)]),
+    (V6, False, [(V6, 0)]),
+    (V4, True, [(V4, 0), (bytes((192, 0, 2, 2)), 1)]),
+    (b"\0\0\0\xff", True, [(b"\0\0\0\xff", 0), (b"\0\0\1\0", 1)]),
+    (LAST4, True, [(LAST4, 0)]),
 ]
 
 
-@pytest.mark.parametrize(("addresses", "interval", "expected"), ELEMENTS)
-def test_elements_of_nftables(addresses: tuple[bytes, ...], interval: bool, expected: list[tuple[bytes, int]]) -> None:
+@pytest.mark.parametrize(("address", "interval", "expected"), ELEMENTS)
+def test_elements_of_nftables(address: bytes, interval: bool, expected: list[tuple[bytes, int]]) -> None:
     target = p.NftSet(1, "fw4", "vpn")
-    wire = p.nft_add_pack(target, addresses, interval, 3)
+    wire = p.nft_add_pack(target, address, interval, 3)
     assert nft_elements(wire) == expected
     attributes = p.netlink_attributes(messages(wire)[1][2], 4)
     assert attributes[1] == b"fw4\0" and attributes[2] == b"vpn\0"

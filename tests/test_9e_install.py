@@ -1,4 +1,4 @@
-"""Start files for plain Linux and the installer: a busybox machine, Debian, OpenRC, systemd as process 1, image trees."""
+"""Start files for plain Linux and the installer: a busybox machine, image trees, Debian, OpenRC, systemd."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import pathlib
 import re
 import shutil
-import signal
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -28,9 +27,11 @@ COPIES = {
     "pydnsmasq.py": PROGRAM,
     "dnsmasq.conf": ROOT / "dnsmasq.conf",
     "openwrt/compile.py": ROOT / "openwrt" / "compile.py",
-    "openwrt/files/dnsmasq.launcher": ROOT / "openwrt" / "files" / "dnsmasq.launcher",
+    **{f"openwrt/files/{path.name}": path for path in (ROOT / "openwrt" / "files").iterdir()},
     **{f"init.d/{path.name}": path for path in INIT_D.iterdir()},
 }
+# Compiling takes a second then, not three.
+NOT_SMALL = tuple(name for name in COPIES if name != "openwrt/compile.py")
 TWO_FILES = ("pydnsmasq.py", "init.d/install.sh")
 CAPABILITIES = ("net_admin", "net_raw", "net_bind_service")
 DEFAULTS = "IGNORE_RESOLVCONF=yes\n"
@@ -229,7 +230,7 @@ def old_server(appliance: Appliance, *names: str) -> dict[str, Any]:
 
 def test_what_was_there_comes_back(appliance: Appliance) -> None:
     """Program and init script are kept aside, byte for byte; the old server stops, and runs again after the undo."""
-    before = old_server(appliance)
+    before = old_server(appliance, *NOT_SMALL)
     old = appliance.run("cat", "/run/old.pid").stdout.strip()
     text = appliance.install()
     assert f"/usr/sbin/dnsmasq is kept as {LIB}/kept/usr/sbin/dnsmasq" in text
@@ -264,15 +265,16 @@ def test_what_somebody_else_wrote_since_stays(appliance: Appliance) -> None:
     assert kept.read_bytes() == before["/usr/sbin/dnsmasq"][3]
 
 
+NO_MODULE = "case $1 in -c) ;; *) echo No module named socket >&2; exit 1 ;; esac"
 FAKE_PYTHON = '#!/bin/sh\n[ "$1" = --version ] && echo Python 3.8.1 && exit\n%s\n'
 REFUSALS = {  # what is wrong: how to make it so, the words of the installer, what it must say
     "nobody": ("", "", "only root can install"),
     "no Python": ("rm /usr/bin/python3", "", "apk add python3"),
     "an old Python": (f"echo '{FAKE_PYTHON % 'exit 1'}' >/usr/bin/python3", "", "Python 3.8.1 is too old"),
     "half a Python": (
-        f"echo '{FAKE_PYTHON % 'case $1 in -c) ;; *) echo No module named socket >&2; exit 1 ;; esac'}' "
-        ">/usr/bin/python3",
-        "", "No module named socket\n  If a module is missing, this Python is not whole",
+        f"echo '{FAKE_PYTHON % NO_MODULE}' >/usr/bin/python3",
+        "",
+        "No module named socket\n  If a module is missing, this Python is not whole",
     ),
     "read-only": (  # what is mounted below keeps its own state.
         "mount -t tmpfs none TREE/tmp && mount --rbind TREE TREE && mount -o remount,ro,bind TREE",
@@ -294,6 +296,8 @@ def test_a_refusal_changes_nothing(appliance: Appliance, wrong: str) -> None:
     make, words, expected = REFUSALS[wrong]
     bring(appliance, *TWO_FILES)
     appliance.run("chmod", "1777", "/tmp")
+    if wrong != "a wrong configuration":
+        appliance.write("/run/source/pydnsmasq.py", "print('Dnsmasq version 2')\n")
     if wrong == "read-only":
         appliance.outside(make.replace("TREE", str(appliance.tree)))
     elif make:
@@ -322,7 +326,8 @@ TREES = {  # kind of init: what the tree has, what the installer adds beside ALW
     ),
     "procd": (
         ("sbin/procd", "etc/rc.common", "etc/init.d/boot", "etc/rc.d/S10boot"),
-        {"/etc/init.d/dnsmasq", "/etc/rc.d/S19dnsmasq"},
+        {"/etc/init.d/dnsmasq", "/etc/rc.d/S19dnsmasq", "/etc/hotplug.d"}
+        | {f"/etc/hotplug.d/{kind}" for kind in ("dhcp", "neigh", "ntp", "tftp")},
     ),
     "sysv": (
         ("etc/init.d/skeleton", "etc/rc0.d/README", "etc/rc2.d/README", "etc/rc6.d/README", "etc/rcS.d/README"),
@@ -377,6 +382,30 @@ def test_a_tree(kind: str, tmp_path: pathlib.Path) -> None:
     assert set(changed(before, picture(tree))) <= {*STAYS, "/etc"}
 
 
+def test_a_tree_of_openwrt(tmp_path: pathlib.Path) -> None:
+    """With the whole directory: what the package would install, in the same places and modes; UCI files stay."""
+    tree = tmp_path / "tree"
+    (name, *words) = image(tree, *TREES["procd"][0])
+    for part in ("init.d", "openwrt"):
+        shutil.copytree(ROOT / part, tmp_path / "source" / part)
+    words[0] = str(tmp_path / "source/init.d/install.sh")
+    before = picture(tree)
+    subprocess.run([name, *words], check=True, capture_output=True, timeout=30)
+    makefile = (ROOT / "openwrt/Makefile").read_text().replace("\\\n", " ")
+    packed = re.findall(r"^\t\$\(INSTALL_(BIN|DATA|CONF)\) (.*) \$\(1\)(\S+)$", makefile, re.M)
+    assert len(packed) > 5
+    for kind, sources, target in packed:
+        for source in sources.split():
+            path = tree / (target + source.rpartition("/")[2] if target.endswith("/") else target).lstrip("/")
+            assert path.is_file() and os.access(path, os.X_OK) == (kind == "BIN"), path
+            original = source.replace("./", "openwrt/").replace("$(PYDNSMASQ_SOURCE)/", "")
+            if "$(" not in original and path.name != "dnsmasq.conf":
+                assert path.read_bytes() == (ROOT / original).read_bytes(), path
+    subprocess.run([name, *words, "--undo"], check=True, capture_output=True, timeout=30)
+    stays = {*STAYS, "/etc", "/etc/config", "/etc/config/dhcp"}
+    assert set(changed(before, picture(tree))) <= stays
+
+
 def test_a_tree_for_another_python(tmp_path: pathlib.Path) -> None:
     """Nothing is compiled for a Python that is not here, and the program starts from source."""
     tree = tmp_path / "tree"
@@ -391,7 +420,7 @@ def test_a_tree_for_another_python(tmp_path: pathlib.Path) -> None:
     done = subprocess.run([*command, "--python", "/opt/python"], capture_output=True, text=True, check=True)
     assert "will start from source" in done.stdout
     assert not (tree / LIB.lstrip("/") / "pydnsmasq.pyc").exists()
-    assert (tree / "usr/sbin/dnsmasq").read_text().startswith("#!/opt/python\n")
+    assert (tree / "usr/sbin/dnsmasq").read_text().startswith("#!/opt/python -sS\n")
 
 
 # -- Debian with sysvinit ----------------------------------------------------------
@@ -402,7 +431,7 @@ class Debian(Machine):
 
     def sums(self) -> list[str]:
         """A line for each file of the directories, but of dpkg's own records and of caches."""
-        command = "find /etc /usr/sbin /usr/lib/pydnsmasq /var/lib/misc -type f -o -type l | sort | xargs -d '\\n' cksum"
+        command = "find /etc /usr/sbin /usr/lib/pydnsmasq /var/lib/misc ! -name mtab -type f | xargs -d '\\n' cksum"
         return [line for line in self.run("sh", "-c", command, check=False).stdout.splitlines() if "cksum:" not in line]
 
 
@@ -412,9 +441,24 @@ def debian() -> Iterator[Debian]:
     made = Debian()
     made.run("rm", "-r", "/etc/dnsmasq.d")
     made.run("rm", "-f", "/var/lib/misc/dnsmasq.leases")
-    bring(made)
+    bring(made, *NOT_SMALL)
     yield made
     made.close()
+
+
+def test_the_dnsmasq_of_another_is_not_ours(debian: Debian) -> None:
+    """The pid file of a crash names a process that is a dnsmasq by now, but not this one; anybody may ask."""
+    debian.copy(PROGRAM, "/usr/sbin/dnsmasq")
+    debian.write("/etc/dnsmasq.conf", CONF)
+    debian.write("/etc/default/dnsmasq", DEFAULTS)
+    debian.run("dnsmasq", "-C", "/etc/dnsmasq.conf", "-x", "/run/other.pid", "-p", "25353")
+    debian.run("sh", "-c", f"mkdir /run/dnsmasq && cp /run/other.pid {PID_FILE}")
+    service = ["/run/source/init.d/dnsmasq"]
+    assert debian.run(*service, "status", check=False).returncode == 1
+    assert debian.run(*service, "stop").returncode == 0 and debian.ask("rec.test", 25353) == "10.1.2.3"
+    assert debian.run(*service, "start").returncode == 0 and debian.ask("rec.test") == "10.1.2.3"
+    somebody = ["setpriv", "--reuid", "65534", "--clear-groups"]
+    assert debian.run(*somebody, *service, "status").stdout == f"dnsmasq is running, process {running(debian)}\n"
 
 
 def test_beside_the_package_of_debian(debian: Debian) -> None:
@@ -431,5 +475,321 @@ def test_beside_the_package_of_debian(debian: Debian) -> None:
     debian.run("sh", f"{LIB}/install.sh", "--undo")
     assert debian.ask("rec.test") == "silence"
     assert debian.run("dpkg-divert", "--list", "/usr/sbin/dnsmasq").stdout == ""
-    added = {"/var/lib/misc/dnsmasq.leases"}
-    assert {line.split(" ", 2)[2] for line in {*before} ^ {*debian.sums()}} - added == set()
+    names = {line.split(" ", 2)[2] for line in {*before} ^ {*debian.sums()}}
+    # update-rc.d may number the links of others anew, and notes it in .depend files.
+    others = {name for name in names if re.match(r"/etc/(rc.\.d|init\.d/\.depend)", name) and "dnsmasq" not in name}
+    assert names - others <= {"/var/lib/misc/dnsmasq.leases"}
+
+
+RESOLVCONF = """#!/bin/sh
+echo "$*" $([ "$1" != -a ] || cat) >>/run/resolvconf.log
+"""
+
+
+@pytest.mark.parametrize(
+    ("conf", "hook", "told"),
+    [
+        (CONF, False, ["-a lo.dnsmasq nameserver 127.0.0.1", "-d lo.dnsmasq"]),
+        (CONF.replace("no-resolv\n", ""), True, ["-a lo.dnsmasq nameserver 127.0.0.1", "-d lo.dnsmasq"]),
+        # Whoever reads /etc/resolv.conf itself would lose its servers.
+        (CONF.replace("no-resolv\n", ""), False, ["-d lo.dnsmasq"]),
+        (CONF + "port=0\n", False, ["-d lo.dnsmasq"]),
+    ],
+    ids=["no-resolv", "hook", "resolv.conf", "port=0"],
+)
+def test_resolvconf_is_told(debian: Debian, conf: str, hook: bool, told: list[str]) -> None:
+    debian.write("/usr/sbin/resolvconf", RESOLVCONF)
+    debian.copy(PROGRAM, "/usr/sbin/dnsmasq")
+    debian.run("chmod", "755", "/usr/sbin/resolvconf")
+    debian.run("rm", "-f", "/etc/default/dnsmasq", "/etc/resolvconf/update.d/dnsmasq")
+    if hook:
+        debian.run("mkdir", "-p", "/etc/resolvconf/update.d")
+        debian.run("cp", "/usr/sbin/resolvconf", "/etc/resolvconf/update.d/dnsmasq")
+    debian.write("/etc/dnsmasq.conf", conf)
+    for action in ("start", "stop"):
+        debian.run("/run/source/init.d/dnsmasq", action)
+    assert debian.run("cat", "/run/resolvconf.log").stdout.splitlines() == told
+
+
+# -- OpenRC ------------------------------------------------------------------------
+
+RC_STATES = "daemons exclusive failed hotplugged inactive options scheduled started starting stopping tmp wasinactive"
+RC_PARTS = {"net": "depend() { provide net; }", "localmount": ""}
+
+
+@pytest.fixture
+def openrc(debian: Debian) -> Debian:
+    """A machine whose OpenRC has nothing but what we need, in the runlevel default."""
+    need_tool("openrc-run")
+    debian.run(
+        "sh", "-c", f"cd /run; for d in {RC_STATES}; do mkdir -p openrc/$d; done; echo default >openrc/softlevel"
+    )
+    debian.run("sh", "-c", "rm -rf /etc/init.d/* /etc/runlevels/*/*; mkdir -p /etc/conf.d")
+    for name, text in RC_PARTS.items():
+        debian.write(f"/etc/init.d/{name}", f"#!/sbin/openrc-run\n{text}\nstart() {{ :; }}\n")
+        debian.run("chmod", "755", f"/etc/init.d/{name}")
+    debian.write("/etc/dnsmasq.conf", CONF + "log-facility=/run/log\n")
+    return debian
+
+
+@pytest.mark.parametrize("supervised", [False, True], ids=["daemon", "supervised"])
+def test_openrc(openrc: Debian, supervised: bool) -> None:
+    """Installed, started, asked for its state, reloaded, restarted, after a crash, stopped, undone."""
+    if supervised:
+        need_tool("supervise-daemon")
+        openrc.write("/etc/conf.d/dnsmasq", "supervisor=supervise-daemon\nrespawn_delay=1\n")
+
+    def service(action: str) -> tuple[int, str]:
+        done = openrc.run("rc-service", "dnsmasq", action, check=False)
+        return done.returncode, done.stdout
+
+    def serves(address: str) -> None:
+        wait_until(lambda: openrc.ask("rec.test") == address, 10, address)
+
+    openrc.run("sh", "/run/source/init.d/install.sh", "--no-start")
+    assert openrc.run("readlink", "/etc/runlevels/default/dnsmasq").stdout == "/etc/init.d/dnsmasq\n"
+    assert service("status")[0] == 3 and service("reload")[0] != 0
+    code, text = service("start")
+    assert code == 0, text
+    if not supervised:
+        assert openrc.ask("rec.test") == "10.1.2.3", "at once: it serves when start returns"
+    serves("10.1.2.3")
+    assert openrc.run("stat", "-c", "%U", f"/proc/{running(openrc)}").stdout == "dnsmasq\n"
+    assert service("status") == (0, " * status: started\n")
+    openrc.write("/etc/dnsmasq.conf", CONF.replace("10.1.2.3", "10.1.2.4") + "log-facility=/run/log\n")
+    assert service("reload")[0] == 0
+    serves("10.1.2.4")
+    assert service("dumpstats")[0] == 0
+    wait_until(lambda: "queries forwarded" in openrc.run("cat", "/run/log").stdout, 5, "the statistics")
+
+    server = running(openrc)
+    openrc.write("/etc/dnsmasq.conf", CONF + "cache-sise=5\n")
+    for action in ("checkconfig", "reload", "restart"):
+        code, text = service(action)
+        assert code and "did you mean 'cache-size'?" in text, (action, text)
+    assert running(openrc) == server and openrc.ask("rec.test") == "10.1.2.4"
+    openrc.write("/etc/dnsmasq.conf", CONF)
+    code, text = service("restart")
+    assert code == 0, text
+    serves("10.1.2.3")
+
+    server = running(openrc)
+    openrc.run("kill", "-KILL", server)
+    if supervised:
+        wait_until(lambda: openrc.run("cat", PID_FILE, check=False).stdout.strip() not in ("", server), 10, "another")
+    else:
+        wait_until(lambda: service("status")[0] == 32, 5, "the crash to be seen")
+        code, text = service("restart")
+        assert code == 0, text
+    serves("10.1.2.3")
+    assert service("stop")[0] == 0
+    assert openrc.ask("rec.test") == "silence" and service("status")[0] == 3
+    openrc.run("sh", f"{LIB}/install.sh", "--undo")
+    assert openrc.run("sh", "-c", "ls /etc/init.d /etc/runlevels/default | grep dns", check=False).stdout == ""
+
+
+# -- systemd -----------------------------------------------------------------------
+
+# What the unit leans on, without what these would start: that is for a real machine.
+TARGETS = ("tests", "sysinit", "basic", "shutdown", "multi-user", "network", "nss-lookup", "time-set")
+
+
+def control(machine: Machine, *words: str) -> tuple[int, str]:
+    done = machine.run("systemctl", *words, check=False)
+    return done.returncode, done.stdout
+
+
+class Systemd(Debian):
+    """The same with systemd as process 1 of a namespace, and a control group of its own."""
+
+    FIRST = (
+        "exec env -i container=tests PATH=/usr/sbin:/usr/bin:/sbin:/bin "
+        "/lib/systemd/systemd --system --unit=tests.target --log-target=null --show-status=no"
+    )
+
+    def __init__(self) -> None:
+        mounts = pathlib.Path("/proc/self/mountinfo").read_text()
+        found = re.search(r" (/\S+) \S+(?: \S+:\S+)* - cgroup2 ", mounts)
+        if not found:
+            pytest.skip("there are no control groups of version 2")
+        self._group = pathlib.Path(found[1]) / f"pydnsmasq-{os.getpid()}"
+        enter = f'mkdir -p {self._group} && echo $$ >{self._group}/cgroup.procs && exec "$@"'
+        self.UNSHARE = ("sh", "-c", enter, "sh", "unshare", "-C", "-i", "-u", *Machine.UNSHARE[1:])
+        self.MORE = "mount -t tmpfs none /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup\n"
+        for where in ("system", "system-generators"):
+            self.MORE += f"mount -t tmpfs none /usr/lib/systemd/{where}\n"
+        self.MORE += "rm -rf /etc/systemd/system && mkdir -p /etc/systemd/system\n"
+        for name in TARGETS:
+            self.MORE += f"printf '[Unit]\\nDefaultDependencies=no\\n' >/etc/systemd/system/{name}.target\n"
+        super().__init__()
+        wait_until(lambda: control(self, "is-active", "tests.target")[0] == 0, 10, "systemd")
+
+    def close(self) -> None:
+        super().close()
+
+        def gone() -> bool:
+            for directory in sorted(self._group.rglob("*/"), reverse=True):
+                directory.rmdir()
+            self._group.rmdir()
+            return True
+
+        def tried() -> bool:
+            try:
+                return not self._group.exists() or gone()
+            except OSError:  # its last process is not quite dead
+                return False
+
+        wait_until(tried, 5, "the end of the control group")
+
+
+def lan(machine: Machine) -> None:
+    """A network with a client in it, whose other address the server must not give away."""
+    need_tool("udhcpc")
+    machine.run("ip", "netns", "add", "client")
+    for line in (
+        "link add lan0 type veth peer name eth0 netns client",
+        "link set lan0 up",
+        "address add 192.168.77.1/24 dev lan0",
+        "-n client link set eth0 up",
+        "-n client address add 192.168.77.50/24 dev eth0",
+    ):
+        machine.run("ip", *line.split())
+
+
+LAN = CONF + "dhcp-range=192.168.77.50,192.168.77.60,1h\ndhcp-sequential-ip\nlog-facility=/var/log/dnsmasq.log\n"
+
+
+def serves_with_three_capabilities(machine: Machine) -> None:
+    """DNS on port 53, an address by DHCP past the one that answers a ping, a lease on disk; and nothing of root."""
+    assert machine.ask("rec.test") == "10.1.2.3"
+    told = machine.run("ip", "netns", "exec", "client", *"udhcpc -i eth0 -f -q -n -s /bin/echo".split()).stdout
+    assert "lease of 192.168.77.51 obtained from 192.168.77.1" in told
+    assert " 192.168.77.51 " in machine.run("cat", "/var/lib/misc/dnsmasq.leases").stdout
+    status = machine.run("cat", f"/proc/{running(machine)}/status").stdout
+    user = machine.run("id", "-u", "dnsmasq").stdout.strip()
+    mask = f"{sum(1 << bit for bit in (10, 12, 13)):016x}"
+    for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb"):
+        assert f"{name}:\t{mask}\n" in status, status
+    assert re.search(rf"^Uid:(\s{user}){{4}}$", status, re.M) and "NoNewPrivs:\t1\n" in status
+    assert not re.search("Traceback|internal error", machine.run("cat", "/var/log/dnsmasq.log").stdout)
+
+
+def log_file(machine: Machine) -> None:
+    """/var/log/dnsmasq.log, which only root could make."""
+    machine.run(
+        "sh", "-c", "mount -t tmpfs none /var/log && : >/var/log/dnsmasq.log && chown dnsmasq /var/log/dnsmasq.log"
+    )
+
+
+def unit_lines(name: str) -> list[str]:
+    return re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.M)
+
+
+def test_three_capabilities_are_enough(debian: Debian) -> None:
+    """The command lines of the unit with the account and the capabilities of the unit, and no root."""
+    need_tool("setpriv")
+    for name in ("AmbientCapabilities", "CapabilityBoundingSet"):
+        assert unit_lines(name) == [" ".join(f"CAP_{one.upper()}" for one in CAPABILITIES)]
+    lan(debian)
+    log_file(debian)
+    debian.write("/etc/dnsmasq.conf", LAN)
+    debian.write("/etc/default/dnsmasq", DEFAULTS)
+    debian.copy(PROGRAM, "/usr/sbin/dnsmasq")
+    debian.run("mkdir", LIB)
+    debian.run("cp", "/run/source/init.d/dnsmasq", f"{LIB}/service")
+    debian.run("sh", "-c", "mkdir /run/dnsmasq && chown dnsmasq /run/dnsmasq")
+    group = debian.run("id", "-g", "dnsmasq").stdout.strip()
+    capabilities = ",".join(f"+{name}" for name in CAPABILITIES)
+    less = ["setpriv", "--reuid", "dnsmasq", "--regid", group, "--clear-groups", "--no-new-privs"]
+    less += [f"--{which}=-all,{capabilities}" for which in ("inh-caps", "ambient-caps", "bounding-set")]
+    lines = [*unit_lines("ExecStartPre"), *unit_lines("ExecStart")]
+    assert [line[:1] for line in lines] == ["+", "/", "/"], "only the first is root's"
+    for line in lines:
+        debian.run(*([] if line[0] == "+" else less), *line.lstrip("+").split())
+    serves_with_three_capabilities(debian)
+
+
+@pytest.fixture
+def systemd() -> Iterator[Systemd]:
+    need_root()
+    need_tool("systemctl", "/lib/systemd/systemd")
+    made = Systemd()
+    try:
+        made.run("rm", "-rf", "/etc/dnsmasq.d", "/var/lib/misc/dnsmasq.leases", "/etc/default/dnsmasq")
+        bring(made, *NOT_SMALL)
+        lan(made)
+        log_file(made)
+        made.write("/etc/dnsmasq.conf", LAN)
+        yield made
+    finally:
+        made.close()
+
+
+def test_systemd(systemd: Systemd) -> None:
+    """Installed, in its sandbox, reloaded, after a crash, with a wrong configuration, stopped, undone."""
+    systemd.write("/usr/sbin/resolvconf", RESOLVCONF)
+    systemd.run("chmod", "755", "/usr/sbin/resolvconf")
+    systemd.run("sh", "/run/source/init.d/install.sh")
+    assert systemd.run("systemd-analyze", "verify", "dnsmasq.service").stdout == ""
+    assert control(systemd, "is-active", "dnsmasq") == (0, "active\n")
+    assert control(systemd, "is-enabled", "dnsmasq") == (0, "enabled\n")
+    assert control(systemd, "show", "-P", "MainPID", "dnsmasq")[1].strip() == running(systemd)
+    serves_with_three_capabilities(systemd)
+    status = systemd.run("cat", f"/proc/{running(systemd)}/status").stdout
+    assert "Seccomp:\t2\n" in status and systemd.run("pidof", "dnsmasq").stdout.split() == [running(systemd)]
+    # Inside, /usr and /home are out of reach.
+    inside = ["nsenter", "-t", running(systemd), "-m", "--"]
+    for directory in ("/usr", "/etc", "/srv"):
+        assert systemd.run(*inside, "touch", f"{directory}/mark", check=False).returncode, directory
+    assert systemd.run(*inside, "ls", "-A", "/root").stdout == ""
+
+    systemd.write("/etc/dnsmasq.conf", LAN.replace("10.1.2.3", "10.1.2.4"))
+    assert control(systemd, "reload", "dnsmasq")[0] == 0
+    wait_until(lambda: systemd.ask("rec.test") == "10.1.2.4", 5, "the reload")
+    systemd.write("/etc/dnsmasq.conf", "cache-sise=5\n")
+    assert control(systemd, "reload", "dnsmasq")[0] == 1
+    assert systemd.ask("rec.test") == "10.1.2.4"
+    systemd.write("/etc/dnsmasq.conf", LAN)
+
+    server = running(systemd)
+    systemd.run("kill", "-KILL", server)
+    wait_until(lambda: systemd.ask("rec.test") == "10.1.2.3", 20, "another one")
+    wait_until(lambda: control(systemd, "is-active", "dnsmasq")[0] == 0, 10, "the end of its start")
+    assert running(systemd) != server
+    assert control(systemd, "stop", "dnsmasq") == (0, "")
+    assert systemd.ask("rec.test") == "silence"
+    assert systemd.run("test", "-e", "/run/dnsmasq", check=False).returncode == 1
+    told = systemd.run("cat", "/run/resolvconf.log").stdout.splitlines()
+    assert told == ["-a lo.dnsmasq nameserver 127.0.0.1", "-d lo.dnsmasq"] * 2
+
+    systemd.write("/etc/dnsmasq.conf", "cache-sise=5\n")
+    assert control(systemd, "start", "dnsmasq")[0] == 1
+    assert control(systemd, "show", "-P", "NRestarts", "dnsmasq") == (0, "0\n")
+    systemd.run("sh", f"{LIB}/install.sh", "--undo")
+    assert control(systemd, "cat", "dnsmasq")[0] == 1
+
+
+def test_a_script_that_must_be_root(systemd: Systemd) -> None:
+    """The change that the head of the unit names: the script is root, the server is not."""
+    lines = re.findall(r"^#   (.*)$", UNIT.read_text().partition("[Service]")[2].partition("\n[Unit]")[0], re.M)
+    assert lines[0] == "User=root"
+    systemd.write("/run/script", '#!/bin/sh\nid -u >"/etc/ran-$1"\n')
+    systemd.run("chmod", "755", "/run/script")
+    systemd.run("mkdir", "/etc/systemd/system/dnsmasq.service.d")
+    systemd.write("/etc/systemd/system/dnsmasq.service.d/override.conf", "\n".join(["[Service]", *lines, ""]))
+    systemd.write("/etc/dnsmasq.conf", LAN + "dhcp-script=/run/script\n")
+    text = systemd.run("sh", "/run/source/init.d/install.sh").stdout
+    assert "the dhcp-script will not be root" in text
+    systemd.run("ip", "netns", "exec", "client", *"udhcpc -i eth0 -f -q -n -s /bin/echo".split())
+    wait_until(lambda: systemd.run("cat", "/etc/ran-add", check=False).stdout == "0\n", 10, "the script")
+    assert systemd.run("stat", "-c", "%U", f"/proc/{running(systemd)}").stdout == "dnsmasq\n"
+    assert control(systemd, "stop", "dnsmasq") == (0, "")
+
+
+def test_the_exposure_of_the_unit(tmp_path: pathlib.Path) -> None:
+    """What systemd itself thinks of the sandbox, from 0 (closed) to 10 (open)."""
+    need_tool("systemd-analyze")
+    words = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(UNIT)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    found = re.search(r"Overall exposure level for dnsmasq.service: ([0-9.]+)", done.stdout)
+    assert found and float(found[1]) <= 2.0, done.stdout + done.stderr

@@ -521,7 +521,7 @@ class Ubusd:
                 client.seen.append(message)
                 self._handle(client, message)
         with self._lock:
-            for thing in [item for item in self._things.values() if item.owner is client]:
+            for thing in [item for item in reversed(self._things.values()) if item.owner is client]:
                 self._remove(thing)
             if client in self.clients:
                 self.clients.remove(client)

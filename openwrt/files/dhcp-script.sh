@@ -38,9 +38,17 @@ case $1 in
 		variables "MACADDR=$2" "IPADDR=$3" "HOSTNAME=$4"
 		;;
 esac
-for name in $(env | sed -n 's/^\(DNSMASQ_[A-Za-z0-9_]*\)=.*/\1/p'); do
-	eval "variables \"$name=\$$name\""
-done
+# Without sed and its like, which a jail does not show.  A value may be anything.
+while IFS= read -r line; do
+	name=${line%%=*}
+	case $name in
+		*[!A-Za-z0-9_]*) ;;
+		DNSMASQ_*) eval "variables \"$name=\$$name\"" ;;
+		*) ;;
+	esac
+done <<END
+$(env)
+END
 json_close_array
 
 ubus call "hotplug.$kind" call "$(json_dump)"

@@ -14,8 +14,11 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import inspect
+import io
 import itertools
 import json
+import lzma
 import os
 import pathlib
 import py_compile
@@ -27,6 +30,7 @@ import statistics
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -36,6 +40,8 @@ from dataclasses import dataclass, field
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+
+import light_blocker  # noqa: E402
 
 import dnssec_zones  # noqa: E402
 import dnswire  # noqa: E402
@@ -78,6 +84,7 @@ class Result:
 
     name: str
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    targets: dict[str, float] = field(default_factory=dict)  # where figures may be no higher than that
 
     def add(self, what: str, side: str, value: float) -> None:
         self.values.setdefault(what, {}).setdefault(side, []).append(value)
@@ -87,6 +94,9 @@ class Result:
 
     def show(self) -> None:
         print(f"\n{self.name}")
+        if self.targets:
+            self.show_table()
+            return
         for what, sides in self.medians().items():
             best = max if "per second" in what else min
             cells = "  ".join(f"{side} {value:>12,.2f}" for side, value in sides.items())
@@ -96,6 +106,17 @@ class Result:
                 bests = {side: best(values) for side, values in self.values[what].items()}
                 extent = f"  (ours {min(spread):,.2f} to {max(spread):,.2f}{ratio(bests, '; best ones')})"
             print(f"  {what:<48} {cells}{ratio(sides)}{extent}", flush=True)
+
+    def show_table(self) -> None:
+        """Print a table as README has them, the targets beside the figures."""
+        medians = self.medians()
+        sides = list(dict.fromkeys(side for cells in medians.values() for side in cells))
+        print("| what | at most | " + " | ".join(sides) + " |")
+        print("|---" * (2 + len(sides)) + "|")
+        for what, cells in medians.items():
+            shown = [f"{cells[side]:,.2f}" if side in cells else "" for side in sides]
+            target = f"{self.targets[what]:g}" if what in self.targets else ""
+            print(f"| {what} | {target} | {' | '.join(shown)} |", flush=True)
 
 
 def ratio(sides: dict[str, float], before: str = " ") -> str:
@@ -677,6 +698,232 @@ def bench_leases(options: Options, result: Result) -> None:
             for side in SIDES:
                 dhcp_beside_dns(options, result, net, side, last[side, LEASES[0]], "DHCP at its limit")
                 dhcp_beside_dns(options, result, net, side, last["real", LEASES[0]], "DHCP at real's limit")
+
+
+# -- the size on a router ----------------------------------------------------------
+
+SIZE_TARGETS = {
+    (SIZE_IDLE := "private memory idle, MB over a bare interpreter"): 6,
+    (SIZE_LOADED := "the same with 1,000 leases, 10,000 hosts lines, cache of 10,000 full"): 20,
+    (SIZE_FLASH := "flash, KB, xz in blocks of 256 KB (squashfs)"): 220,
+    (SIZE_DOWNLOAD := "the same as tar.gz (download)"): 220,
+    (SIZE_CPU := "CPU milliseconds to the first answer, over a bare interpreter"): 25,
+    (SIZE_CPU_BEST := "the same, lowest of all starts"): 25,
+    (SIZE_WAKE := "wake-ups per second when idle (DNS, DHCP, TFTP)"): 1,
+    (SIZE_CALLS := "system calls for a cached answer"): 2,
+}
+SIZE_CONF = DHCP_CONF + "enable-tftp\ntftp-root=$DIR\ncache-size=10000\n"
+SIZE_IDLE_SECONDS = 10
+ROOT = HERE.parent.parent
+# Runs what it is given with only the modules of python3-light; without arguments it is the bare interpreter.
+LIGHT_PROGRAM = """import sys
+LIGHT, ALWAYS = frozenset({names!r}), ()
+{blocker}
+sys.meta_path.insert(0, Blocker())
+del sys.argv[0]
+if sys.argv:
+    with open(sys.argv[0]) as file:
+        code = compile(file.read(), sys.argv[0], "exec")
+    exec(code, {{"__name__": "__main__", "__file__": sys.argv[0]}})
+else:
+    import time
+
+    time.sleep(600)
+"""
+# Asks for one thing many times, each time when the last answer is there.
+ASKER = """import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.connect(("127.0.0.1", int(sys.argv[1])))
+sock.settimeout(5)
+for _ in range(int(sys.argv[3])):
+    sock.send(bytes.fromhex(sys.argv[2]))
+    sock.recv(4096)
+"""
+
+
+def pythons() -> dict[str, str]:
+    """The interpreters at hand, by version."""
+    out = {}
+    home = pathlib.Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
+    for minor in range(10, 15):
+        found = [*map(str, home.glob(f"3.{minor}.*/bin/python3")), shutil.which(f"python3.{minor}") or ""]
+        works = (one for one in found if one and subprocess.run([one, "-c", ""], check=False).returncode == 0)
+        python = next(works, None)
+        if python:
+            out[f"3.{minor}"] = python
+    return out
+
+
+@dataclass
+class Installed:
+    """A program as on a router, and the idle process that its figures stand over."""
+
+    command: tuple[str, ...]
+    bare: tuple[str, ...]
+    files: list[pathlib.Path]
+
+
+def install(options: Options, version: str, python: str) -> Installed:
+    """Lay out what the package installs, compiled for this Python."""
+    root = options.directory / version
+    library = root / "lib" / "pydnsmasq"
+    (root / "sbin").mkdir(parents=True)
+    library.mkdir(parents=True)
+    launcher = shutil.copy(ROOT / "openwrt" / "files" / "dnsmasq.launcher", root / "sbin" / "dnsmasq")
+    subprocess.run([python, str(ROOT / "openwrt" / "compile.py"), str(PROGRAM), str(library)], check=True)
+    names = sorted(light_blocker.LIGHT | light_blocker.ALWAYS)
+    light = root / "light.py"
+    light.write_text(LIGHT_PROGRAM.format(names=names, blocker=inspect.getsource(light_blocker.Blocker)))
+    subprocess.run([python, "-m", "compileall", "-qb", str(light)], check=True)
+    bare = (python, "-sS", str(light.with_suffix(".pyc")))
+    init = ROOT / "init.d" / "dnsmasq.procd"
+    return Installed((*bare, str(launcher)), bare, [*library.iterdir(), *(ROOT / "openwrt" / "files").iterdir(), init])
+
+
+def flash(result: Result, version: str, files: list[pathlib.Path]) -> None:
+    """What all files take, as in an image and as in a package."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for path in files:
+            tar.add(path, path.name)
+    result.add(SIZE_DOWNLOAD, version, len(packed.getvalue()) / 1024)
+    octets = 0
+    for data in (path.read_bytes() for path in files):
+        octets += sum(len(lzma.compress(data[at : at + (1 << 18)])) for at in range(0, len(data), 1 << 18))
+    result.add(SIZE_FLASH, version, octets / 1024)
+
+
+class SizeDaemon(NetDaemon):
+    """A program as it is installed, in the server's namespace."""
+
+    program: tuple[str, ...] = ()
+
+    def command(self) -> list[str]:
+        return [*self.inside, *self.program, "-k", "-C", str(self.conf_path), "-p", str(self.port)]
+
+
+@contextlib.contextmanager
+def size_daemon(
+    options: Options, net: Network, program: tuple[str, ...], conf: str = "", leases: str = ""
+) -> Iterator[SizeDaemon]:
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="size-", dir=options.directory))
+    daemon = SizeDaemon(directory, ALONE + SIZE_CONF + conf, files={"leases": leases})
+    daemon.inside, daemon.program = net.inside(net.server), program
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
+        shutil.rmtree(directory)
+
+
+@contextlib.contextmanager
+def sleeper(net: Network, words: tuple[str, ...]) -> Iterator[int]:
+    """The process that has no work at all, when it has started."""
+    process = subprocess.Popen([*net.inside(net.server), *words])
+    try:
+        time.sleep(0.3)
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def switches(pid: int) -> int:
+    """How often its threads went to sleep so far: as often they woke up."""
+    texts = ((task / "status").read_text() for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
+    return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in texts)
+
+
+def first_answer(options: Options, net: Network, program: tuple[str, ...]) -> float:
+    """CPU seconds until a new process has answered."""
+    with size_daemon(options, net, program) as daemon:
+        query = dnswire.build_query("version.bind", "TXT", "CH").hex()
+        asking = [*daemon.inside, sys.executable, "-c", PROBE, str(daemon.port), query]
+        with subprocess.Popen(asking, stdout=subprocess.PIPE, text=True) as probe:
+            assert probe.stdout is not None
+            probe.stdout.readline()
+            daemon.spawn()
+            probe.communicate(timeout=60)
+            return process_cpu_seconds(daemon.pid)
+
+
+def calls_for_answers(daemon: Daemon, inside: tuple[str, ...], name: str, count: int) -> float:
+    """System calls for each of so many cached answers, those of an idle daemon included."""
+    summary = daemon.directory / "calls"
+    words = ["strace", "-c", "-f", "-p", str(daemon.pid), "-o", str(summary)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as tracer:
+        assert tracer.stderr is not None
+        tracer.stderr.readline()  # attached
+        asking = [*inside, sys.executable, "-c", ASKER, str(daemon.port), dnswire.build_query(name).hex(), str(count)]
+        subprocess.run(asking, check=True)
+        tracer.send_signal(signal.SIGINT)
+        tracer.communicate()
+    counts = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+)(?: +\d+)? +(?!total)[a-z]\w*$", summary.read_text(), re.M)
+    return sum(map(int, counts)) / count
+
+
+def size_loaded(
+    options: Options, net: Network, result: Result, side: str, program: tuple[str, ...], bare: float
+) -> None:
+    """Memory when all is full, and what a cached answer costs."""
+    hosts = options.directory / "hosts"
+    hosts.write_text("".join(f"10.7.{i >> 8}.{i & 255} host{i}.hosts.test\n" for i in range(10_000)))
+    names = write_names(options.directory / "full", [f"n{i}.cached.test" for i in range(10_000)])
+    inside = net.inside(net.server)
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="up-", dir=options.directory))
+    upstream = NetDaemon(directory, ALONE + "address=/#/198.18.0.1\nlocal-ttl=3600\n", kind="real")
+    upstream.inside = inside
+    conf = f"server=127.0.0.1#{upstream.port}\naddn-hosts={hosts}\n"
+    try:
+        upstream.spawn().wait_log("started, version")
+        with size_daemon(options, net, program, conf, lease_lines(1000, named=True)) as daemon:
+            daemon.spawn().wait_log("started, version")
+            wait_idle(daemon.pid)
+            dnsperf_end(dnsperf_start(options, daemon.port, names, "-n", "2", "-q", "50", inside=inside))
+            result.add(SIZE_LOADED, side, memory(daemon.pid)["private dirty MB"] - bare)
+            if shutil.which("strace"):
+                result.add(SIZE_CALLS, side, calls_for_answers(daemon, inside, "n9999.cached.test", 1000))
+    finally:
+        upstream.stop()
+
+
+def size_of(options: Options, net: Network, result: Result, side: str, installed: Installed) -> None:
+    """Memory and wake-ups of one program; dnsmasq's memory is all that it has."""
+    bare = 0.0
+    if installed.files:
+        flash(result, side, installed.files)
+        with sleeper(net, installed.bare) as pid:
+            bare = memory(pid)["private dirty MB"]
+    with size_daemon(options, net, installed.command) as daemon:
+        daemon.spawn().wait_log("started, version")
+        time.sleep(2)
+        result.add(SIZE_IDLE, side, memory(daemon.pid)["private dirty MB"] - bare)
+        before = switches(daemon.pid)
+        time.sleep(SIZE_IDLE_SECONDS)
+        result.add(SIZE_WAKE, side, (switches(daemon.pid) - before) / SIZE_IDLE_SECONDS)
+    size_loaded(options, net, result, side, installed.command, bare)
+
+
+def bench_size(options: Options, result: Result) -> None:
+    """the size on a router: as the package installs it, with the modules of python3-light, on each Python found"""
+    assert REAL is not None
+    sides = {version: install(options, version, python) for version, python in pythons().items()}
+    sides["dnsmasq"] = Installed((REAL,), ("sleep", "600"), [])
+    result.targets = SIZE_TARGETS
+    result.values = {what: {} for what in SIZE_TARGETS}
+    with Network() as net:
+        for side, installed in sides.items():
+            size_of(options, net, result, side, installed)
+        bare: dict[str, list[float]] = {}
+        taken: dict[str, list[float]] = {}
+        for _ in range(options.rounds * 4):
+            for side, installed in sides.items():
+                with sleeper(net, installed.bare) as pid:
+                    bare.setdefault(side, []).append(process_cpu_seconds(pid))
+                taken.setdefault(side, []).append(first_answer(options, net, installed.command))
+    for side, values in taken.items():
+        result.add(SIZE_CPU, side, (statistics.median(values) - statistics.median(bare[side])) * 1e3)
+        result.add(SIZE_CPU_BEST, side, (min(values) - min(bare[side])) * 1e3)
 
 
 # -- TFTP ------------------------------------------------------------------------
@@ -1421,6 +1668,7 @@ BENCHES: dict[str, Callable[[Options, Result], None]] = {
     "forward": bench_forward,
     "mixed": bench_mixed,
     "start": bench_start,
+    "size": bench_size,
     "lists": bench_lists,
     "names": bench_names,
     "million": bench_million,

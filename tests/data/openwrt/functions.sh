@@ -2,7 +2,10 @@
 # as there: CONFIG_section_option, and for a list also _LENGTH and _ITEM1 and on.
 # shellcheck shell=dash
 
+# As there, variables of a file that was loaded before are forgotten, by their names.
 config_load() {
+	local _name
+	for _name in $(set | sed -n 's/^\(CONFIG_[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$_name"; done
 	CONFIG_SECTIONS=
 	eval "$(awk -f /lib/functions/uci.awk "/etc/config/$1")"
 }

@@ -2,17 +2,17 @@
 # told as a line of /recorded.
 # shellcheck shell=dash
 
-record() { echo "$@" >>/recorded; }
+tell_test() { echo "$@" >>/recorded; }
 
 rc_procd() {
 	"$@"
-	record set
+	tell_test set
 }
 
 for name in open_instance close_instance set_param add_jail add_jail_mount add_jail_mount_rw send_signal \
 	add_reload_trigger add_interface_trigger add_raw_trigger; do
-	eval "procd_$name() { record $name \"\$@\"; }"
+	eval "procd_$name() { tell_test $name \"\$@\"; }"
 done
 
 # A trigger also says how long it waits.
-procd_add_interface_trigger() { record add_interface_trigger "$@" after "$PROCD_RELOAD_DELAY"; }
+procd_add_interface_trigger() { tell_test add_interface_trigger "$@" after "$PROCD_RELOAD_DELAY"; }
