@@ -329,6 +329,8 @@ DNSSEC_TCP_MAX = 20  # DS and DNSKEY questions asked by TCP at once
 RESOLV_SETTLE = 0.8  # seconds that a resolv file without a last newline must stay as it is
 DIRECTORY_SETTLE = 0.05  # seconds between word of a change in a directory and the look at it
 POLL_SECONDS = 1.0  # resolv files, hosts directories, interfaces
+TWIN_SECONDS = 10.0  # for a server that was started by the same words to end
+POLL_SECONDS_MAX = 3600.0  # of a wait for what is due at a known time
 INCLUDE_DEPTH_MAX = 32  # conf-file within conf-file; stops a loop that inodes do not show
 CONFIG_CHUNK = 1 << 18  # octets of a configuration file read at once
 TIDY_SECONDS = 600.0  # between two runs of the garbage collector
@@ -496,7 +498,7 @@ def duration_format(seconds: int) -> str:
 # Uses 10 12
 # ==============================================================================
 
-LOG_CRITICAL, LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG = 2, 3, 4, 5, 6, 7
+LOG_CRITICAL, LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG = 2, 3, 4, 6, 7
 
 
 class Log:
@@ -3834,11 +3836,11 @@ def value_auth_soa(text: str) -> AuthSoa:
 
 # Process and log.
 
-LOG_FACILITIES = {
-    name: code
+LOG_FACILITIES = {  # RFC 3164 s.4.1.1; what C libraries have a name for
+    name: 16 + code - 12 if code >= 12 else code
     for code, name in enumerate(
-        "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp ntp audit alert clock".split()
-        + [f"local{number}" for number in range(8)]
+        "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp "
+        "local0 local1 local2 local3 local4 local5 local6 local7".split()
     )
 }
 
@@ -5075,9 +5077,6 @@ if TYPE_CHECKING:
 
         def is_file(self, path: str) -> bool:
             """Tell whether `path` is a regular file."""
-
-        def is_dir(self, path: str) -> bool:
-            """Tell whether `path` is a directory."""
 
         def run(self, command: str) -> tuple[int, bytes]:
             """Run a shell command; give its exit status and what it printed."""
@@ -12863,7 +12862,7 @@ class TftpTransfer:
 # Files, interfaces, log sinks, privileges: everything that is Linux and nothing
 # that is a protocol of ours.  Works without /proc and /sys (netlink instead).
 #
-# Uses 10 11 13 20 29 40
+# Uses 10 11 13 20 29 33 40
 # ==============================================================================
 
 # Constants that the socket module lacks on some Python versions; the same on every Linux architecture.
@@ -12909,10 +12908,6 @@ class SystemSource:
     def is_file(self, path: str) -> bool:
         """Tell whether `path` is a regular file."""
         return os.path.isfile(self._path(path))
-
-    def is_dir(self, path: str) -> bool:
-        """Tell whether `path` is a directory."""
-        return os.path.isdir(self._path(path))
 
     def files(self, path: str) -> list[str]:
         """Give the files that a path stands for: itself, or those of a directory; OSError."""
@@ -12968,12 +12963,8 @@ def group_find(name: str) -> int | None:
 def directory_files(path: str) -> list[str]:
     """List the files of a hosts directory: no dot files, no `~` at the end, no `#...#`; sorted."""
     path = os.path.join(SystemSource._base, path)
-    names = [
-        name
-        for name in os.listdir(path)
-        if not (name.startswith(".") or name.endswith("~") or (name.startswith("#") and name.endswith("#")))
-    ]
-    return [full for full in (os.path.join(path, name) for name in sorted(names)) if os.path.isfile(full)]
+    names = sorted(name for name in os.listdir(path) if not name_is_backup(name))
+    return [full for full in (os.path.join(path, name) for name in names) if os.path.isfile(full)]
 
 
 def directories_signs(directories: Iterable[str]) -> dict[str, int]:
@@ -13153,10 +13144,14 @@ def port_holder(port: int, tcp: bool) -> str:
                 rows = [line.split() for line in file][1:]
         except OSError:
             continue
-        inodes |= {row[9] for row in rows if int(row[1].rpartition(":")[2], 16) == port and (not tcp or row[3] == "0A")}
+        inodes |= {
+            f"socket:[{row[9]}]"
+            for row in rows
+            if int(row[1].rpartition(":")[2], 16) == port and (not tcp or row[3] == "0A")
+        }
     holders = []
     for pid in filter(str.isdigit, os.listdir("/proc") if inodes else ()):
-        if any(f"socket:[{inode}]" in _links_of(pid) for inode in inodes):
+        if not inodes.isdisjoint(_links_of(pid)):
             try:
                 with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
                     holders.append(f"{file.read().strip()} (pid {pid})")
@@ -13209,21 +13204,6 @@ class FileSink:
         data = log_format(stamp if self._times else 0.0, self._pid(), self._name, lines).encode("utf-8", "replace")
         while data:
             data = data[os.write(self._fd, data) :]
-
-
-_FACILITIES = dict(  # RFC 3164 s.4.1.1
-    zip(
-        "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp".split()
-        + [f"local{number}" for number in range(8)],
-        [*range(12), *range(16, 24)],
-        strict=True,
-    )
-)
-
-
-def facility_number(name: str) -> int | None:
-    """Give the number of a syslog facility, None when there is none of that name."""
-    return _FACILITIES.get(name.lower())
 
 
 class SyslogSink:
@@ -13298,6 +13278,50 @@ def process_rename(name: str) -> None:
             file.write(name)
     except OSError:
         pass
+
+
+def _process_text(pid: int | str, what: str) -> bytes:
+    """Read a file of /proc about a process, b"" when it has none (any more)."""
+    try:
+        with open(f"/proc/{pid}/{what}", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _is_twin(pid: int, arguments: Sequence[str]) -> bool:
+    """Tell whether a process is this program, started by the same words in the same network namespace."""
+    words, own = (_process_text(one, "cmdline").split(b"\0")[:-1] for one in (pid, "self"))
+    name, count = _process_text(pid, "comm"), len(words) - len(arguments)
+    return (
+        pid != os.getpid()
+        and 1 <= count <= 8  # the interpreter, its flags, the script
+        and words[0] == own[0]
+        and words[count:] == [os.fsencode(word) for word in arguments]
+        and name == _process_text("self", "comm")
+        and (bool(arguments) or name == b"dnsmasq\n")
+        and os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net")
+    )
+
+
+def twin_end(pid_file: str, arguments: Sequence[str]) -> int:
+    """End a server that was started by the same words and stands in our pid file; give its process id, or 0.
+
+    It is for those who know a server by its executable (libvirtd, start-stop-daemon):
+    they do not know ours again, as it is Python, and start another.
+    """
+    try:
+        with open(pid_file, "rb") as file:
+            pid = int(file.read(16))
+        if not _is_twin(pid, arguments):
+            return 0
+        os.kill(pid, signal.SIGTERM)
+    except (OSError, ValueError):
+        return 0
+    deadline = time.monotonic() + TWIN_SECONDS
+    while _process_text(pid, "cmdline") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return pid
 
 
 def pid_file_write(path: str, owner: tuple[int, int] | None) -> None:
@@ -15950,7 +15974,6 @@ class Dhcp4Server(socketserver.UDPServer):
         self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._jobs: collections.deque[Callable[[], None]] = collections.deque()
         self._shift = _clock_shift()
-        self._next_tick = 0.0
         port = config.dhcp_alternate_port[0]
         super().__init__(("0.0.0.0", port), socketserver.DatagramRequestHandler)
         self.bind: Callable[[socket.socket, tuple[str, int]], None] = lambda sock, target: sock.bind(target)
@@ -16106,10 +16129,10 @@ class Dhcp4Server(socketserver.UDPServer):
 
     def _patience(self) -> float:
         """Give the milliseconds until something has to be done."""
-        due = min(self._next_tick, self.service.leases.next_end())
+        due = self.service.leases.next_end()
         if self._timers:
             due = min(due, self._timers[0][0])
-        return max((due - time.monotonic()) * 1000, 0) + 1
+        return min(max(due - time.monotonic(), 0), POLL_SECONDS_MAX) * 1000 + 1
 
     def _receive(self, sock: socket.socket, pxe: bool) -> None:
         """Take what waits in a socket, at most so many messages that timers are not late."""
@@ -16220,12 +16243,11 @@ class Dhcp4Server(socketserver.UDPServer):
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
             heapq.heappop(self._timers)[2]()
-        if now >= self._next_tick or now >= self.service.leases.next_end():
-            self._next_tick = now + 1.0
+        if now >= self.service.leases.next_end():
             self.tick(now)
 
     def tick(self, now: float) -> None:
-        """Once a second: end leases, and notice a clock that was set or a machine that slept."""
+        """End leases, and notice a clock that was set or a machine that slept; any thread."""
         service = self.service
         (wall, counted), (known_wall, known_counted) = _clock_shift(), self._shift
         slept = counted - known_counted if counted - known_counted > 1.0 else 0.0
@@ -17914,7 +17936,7 @@ class StateBuilder:
 # From a configuration to a running service: binding, daemonising, watching
 # files and interfaces, signals, reload, statistics.
 #
-# Uses 10 11 12 13 15 20 21 23 27 30 33 40 41 44 51 54 56 60 62 63 64 66 67 68 70
+# Uses 10 11 12 13 15 20 21 23 27 30 31 33 40 41 44 51 54 56 60 62 63 64 66 67 68 70
 # ==============================================================================
 
 _NEED_RESTART = (
@@ -18045,7 +18067,7 @@ class Daemon:
         self._service.state.allowlist = {**self._service.state.allowlist, **self._allowed}
 
     def _watch(self, config: Config) -> ResolvWatch:
-        paths = () if config.no_resolv or not config.port else config.resolv_file or ("/etc/resolv.conf",)
+        paths = () if config.no_resolv or not config.port else config.resolv_file
         return ResolvWatch(paths, self._log, self._is_own)
 
     def _is_own(self, rule: UpstreamRule) -> bool:
@@ -18064,7 +18086,7 @@ class Daemon:
     def _domains(self, config: Config) -> Callable[[bytes], bytes]:
         """Give the function that finds the domain of an address."""
         from_resolv = any(rule.from_resolv for rule in config.domain)
-        found = resolv_domain_read(config.resolv_file or ("/etc/resolv.conf",)) if from_resolv else b""
+        found = resolv_domain_read(config.resolv_file) if from_resolv else b""
         return functools.partial(domain_for, config.domain, found, self._interfaces)
 
     def _dhcp_state(self, config: Config, local: LocalData, reread: bool) -> DhcpState:
@@ -18139,9 +18161,7 @@ class Daemon:
                 raise StartError(EXIT_FILE, f"cannot open log {facility}: {error_text(error)}") from None
             sinks.append(file_sink)
         else:
-            number = facility_number(facility or ("local0" if config.no_daemon else "daemon"))
-            if number is None:
-                raise StartError(EXIT_CONFIG, f"there is no syslog facility '{facility}'")
+            number = LOG_FACILITIES[facility or ("local0" if config.no_daemon else "daemon")]
             sinks.append(SyslogSink(number, os.getpid, self._name))
         if config.no_daemon and facility != "-":
             sinks.append(FileSink("-", lambda: 0, self._name, False))
@@ -18153,7 +18173,7 @@ class Daemon:
         """Choose the account to run as: (uid, gid), or None to stay."""
         if config.no_daemon or os.getuid() != 0:
             return None
-        name = "nobody" if config.user is None else config.user
+        name = config.user
         user = user_find(name) if name else (0, 0)
         if user is None:
             raise StartError(EXIT_CONFIG, f"unknown user or group: {name}")
@@ -18175,7 +18195,7 @@ class Daemon:
         self._committed = True
         if not config.no_daemon:
             os.chdir("/")
-            self._pid_file = "/var/run/dnsmasq.pid" if config.pid_file is None else config.pid_file
+            self._pid_file = config.pid_file
             if self._pid_file:
                 try:
                     pid_file_write(self._pid_file, account)
@@ -18310,7 +18330,7 @@ class Daemon:
             log.warning(f"accepted but not at work yet in pydnsmasq {VERSION}: {', '.join(config.not_at_work)}")
         if any("proxy" in rule.modes for rule in config.dhcp_range) and not (config.pxe_service or config.pxe_prompt):
             text = "dhcp-range with proxy serves nobody without a pxe-service or pxe-prompt line"
-            log.put((LOG_WARNING, TAG_DHCP, text))
+            log.warning(text, TAG_DHCP)
         if config.no_resolv and "resolv-file" in config.given:
             log.warning("warning: ignoring resolv-file flag because no-resolv is set")
         if config.cache_size > 10_000:
@@ -18401,7 +18421,7 @@ class Daemon:
             return True
         if address is not None and any(address_in(address, at.address, at.prefix) for at in self._interfaces):
             return True
-        self._log.complain("local-service", f"ignoring query from non-local network {text} (logged only once)")
+        self._log.complain("local-service", f"ignoring query from non-local network {text}")
         return False
 
     def _on_link(self, index: int, text: str) -> bool:
@@ -18598,6 +18618,8 @@ class Daemon:
 
     def _poll_files(self) -> None:
         config = self.config
+        if self._dhcp is not None:
+            self._dhcp.server.tick(time.monotonic())
         if self._neighbours is not None and self._script is not None:
             for call in self._neighbours.changes():
                 self._script.put(call)
@@ -18913,6 +18935,9 @@ def _serve(config: Config, arguments: list[str], source: SystemSource) -> int:
     os.umask(0o022)
     sys.setswitchinterval(0.001)  # a list that loads must not hold the packets up for long
     log = Log()
+    twin = twin_end(config.pid_file, arguments)
+    if twin:
+        log.info(f"taking over from process {twin}, which was started by the same command line")
     daemon = Daemon(config, functools.partial(config_load, arguments, source), process_name(), log)
     _signals_install(daemon.take_signal)
     try:

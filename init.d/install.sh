@@ -268,19 +268,21 @@ plain_service() {
     cat <<END
 #!/bin/sh
 # Starts and stops pydnsmasq.
-run=/run/dnsmasq
-pid=\$(cat "\$run/pid" 2>/dev/null)
+file=/run/dnsmasq/dnsmasq.pid
+pid=\$(cat "\$file" 2>/dev/null)
+runs() { [ -n "\$pid" ] && grep -qs "\$file" "/proc/\$pid/cmdline"; }
 case \${1:-} in
     start)
-        mkdir -p "\$run" ${leases%/*} && exec $program -u $account -x "\$run/pid"
+        mkdir -p "\${file%/*}" ${leases%/*} && chown $account "\${file%/*}" &&
+            exec $program -u $account -x "\$file"
         ;;
     stop)
-        [ -n "\$pid" ] && kill "\$pid" 2>/dev/null || exit 0
-        while kill -0 "\$pid" 2>/dev/null; do sleep 1; done
+        ! runs || kill "\$pid"
+        while runs; do sleep 1; done
         ;;
     restart) $program --test && "\$0" stop && "\$0" start ;;
-    reload) kill -HUP "\$pid" ;;
-    status) [ -n "\$pid" ] && kill -0 "\$pid" ;;
+    reload) runs && kill -HUP "\$pid" ;;
+    status) runs ;;
     *) echo "Usage: \$0 start|stop|restart|reload|status" ;;
 esac
 END
@@ -297,9 +299,9 @@ Before=nss-lookup.target
 [Service]
 Type=forking
 RuntimeDirectory=dnsmasq
-PIDFile=/run/dnsmasq/pid
+PIDFile=/run/dnsmasq/dnsmasq.pid
 ExecStartPre=$program --test
-ExecStart=$program -u $account -x /run/dnsmasq/pid
+ExecStart=$program -u $account -x /run/dnsmasq/dnsmasq.pid
 ExecReload=/bin/kill -HUP \$MAINPID
 
 [Install]
@@ -338,6 +340,7 @@ install_program() {
     if [ ! -e "$root/etc/dnsmasq.conf" ]; then
         cp "$(beside dnsmasq.conf || echo /dev/null)" "$root/etc/dnsmasq.conf" ||
             fail "cannot write $root/etc/dnsmasq.conf"
+        chmod 644 "$root/etc/dnsmasq.conf"
     fi
     mkdir -p "$root${leases%/*}" || fail "cannot make $root${leases%/*}"
 }

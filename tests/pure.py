@@ -44,9 +44,6 @@ class DictSource:
     def is_file(self, path: str) -> bool:
         return path in self.files
 
-    def is_dir(self, path: str) -> bool:
-        return False
-
     def run(self, command: str) -> tuple[int, bytes]:
         return 1, b""
 

@@ -68,7 +68,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 # -- lines and priorities ----------------------------------------------------------
 
 PRIORITIES = {
-    "LOG_CRITICAL": 2, "LOG_ERROR": 3, "LOG_WARNING": 4, "LOG_NOTICE": 5, "LOG_INFO": 6, "LOG_DEBUG": 7,
+    "LOG_CRITICAL": 2, "LOG_ERROR": 3, "LOG_WARNING": 4, "LOG_INFO": 6, "LOG_DEBUG": 7,
 }  # fmt: skip
 
 

@@ -206,7 +206,7 @@ def test_depth_is_bounded(kind: int) -> None:
         return data
 
     assert p.blobmsg_unpack(nested(p.UBUS_DEPTH_MAX)) != {}
-    for depth in (p.UBUS_DEPTH_MAX + 1, 10_000):
+    for depth in (p.UBUS_DEPTH_MAX + 1, 1000):
         with pytest.raises(p.WireError):
             p.blobmsg_unpack(nested(depth))
 

@@ -45,9 +45,6 @@ class Machine:
     def is_file(self, path: str) -> bool:
         return path in self.files
 
-    def is_dir(self, path: str) -> bool:
-        return not self.is_file(path)
-
     def run(self, command: str) -> tuple[int, bytes]:
         return self.scripts[command]
 

@@ -38,8 +38,7 @@ def test_source_on_what_is_not_there(tmp_path: pathlib.Path) -> None:
     for call in (lambda: list(source.read(path)), lambda: source.identity(path), lambda: source.listdir(path)):
         with pytest.raises(FileNotFoundError):
             call()
-    assert not source.is_file(path) and not source.is_dir(path)
-    assert source.is_dir(str(tmp_path)) and not source.is_file(str(tmp_path))
+    assert not source.is_file(path) and not source.is_file(str(tmp_path))
 
 
 def test_source_keeps_relative_paths(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,11 +365,13 @@ FACILITIES = [("daemon", 3), ("DAEMON", 3), ("kern", 0), ("local0", 16), ("local
 
 @pytest.mark.parametrize(("name", "number"), FACILITIES)
 def test_facilities(name: str, number: int) -> None:
-    assert pydnsmasq.facility_number(name) == number
+    assert pydnsmasq.LOG_FACILITIES[pydnsmasq.value_log_facility(name)] == number
 
 
 def test_no_such_facility() -> None:
-    assert pydnsmasq.facility_number("local8") is None and pydnsmasq.facility_number("") is None
+    for name in ("local8", "", "ntp"):
+        with pytest.raises(pydnsmasq.ConfigError):
+            pydnsmasq.value_log_facility(name)
 
 
 def test_syslog_sink(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,7 @@ KINDS = ("real", "ours")
 OURS = OURS_KIND == "ours"
 NEWNET = 0x40000000  # CLONE_NEWNET of <linux/sched.h>
 UPSTREAM, ANSWERED = "127.0.1.1", 8.0
+END_OF_LOG = "query[TXT] cachesize.bind"
 MARKS = (0, 5, 6, 7, 0x10, 0x15, 0x20, 0x30, 0x40, 0x50, 0x80, 0x110, 0x100, 0x80000007)
 # Marks by the address that is asked; what goes to the upstream server is noted with its mark.
 MARKING = """
@@ -138,7 +139,9 @@ class World(Namespaces):
 
     def run_daemon(self, conf: str, upstream: MockUpstream | None = None, ready: bool = True, **more: Any) -> Daemon:
         server = f"server={upstream.address}\n" if upstream else ""
-        daemon = self.start(f"no-resolv\nno-hosts\nlog-queries\n{server}{conf}", kind=self.kind, ready=False, **more)
+        daemon = self.start(
+            f"no-resolv\nno-hosts\nlog-queries=extra\n{server}{conf}", kind=self.kind, ready=False, **more
+        )
         self.lines = 0
         if ready:
             wait_until(lambda: self.ask("version.bind TXT CH", seconds=1.0), 15, f"an answer of {self.kind}")
@@ -169,10 +172,16 @@ class World(Namespaces):
             return ask(53, name, **asked, **more, seconds=seconds)
 
     def new_lines(self, wanted: str = "") -> list[str]:
-        """What the daemon has logged since the last look, without time and process."""
-        lines = self.daemons[-1].log().splitlines()
-        fresh, self.lines = lines[self.lines :], len(lines)
-        return [line for line in (line.partition("]: ")[2] for line in fresh) if re.search(wanted, line)]
+        """What the daemon has logged since the last look, without time and process; it may come a little late."""
+        daemon = self.daemons[-1]
+        count = daemon.log().count(END_OF_LOG)
+        self.ask("cachesize.bind TXT CH")
+        wait_until(lambda: daemon.log().count(END_OF_LOG) > count, what="the end of the log")
+        lines = daemon.log().splitlines()
+        fresh, self.lines = [line.partition("]: ")[2] for line in lines[self.lines :]], len(lines)
+        # Without its number and client a line is a bare one.
+        fresh = [re.sub(r"^bare: \d+ [\w.:]+/\d+ ", "", f"bare: {line}") for line in fresh]
+        return [line for line in fresh if re.search(wanted, line)]
 
     def reload(self) -> None:
         """Let the daemon forget what it knows."""
@@ -540,15 +549,16 @@ ERRORS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("questions", "real", "ours"), ERRORS)
-def test_what_cannot_be_added(served: Twins, questions: str, real: str, ours: str) -> None:
+def test_what_cannot_be_added(served: Twins) -> None:
     served.start(SETS_CONF, SETS_ZONE)  # what was said once is not said again
-    for world, wanted in zip(served.worlds, (real, ours or real), strict=True):
-        wanted = wanted if OURS else real
-        for question in questions.split("; "):
+    for world in served.worlds:
+        questions = {question for row in ERRORS for question in row[0].split("; ")}
+        for question in sorted(questions):
             world.ask(question)
-        lines = [line for line in world.new_lines("Error: ") if line.startswith(wanted)]
-        assert len(lines) == 1 or not wanted, (world.kind, lines)
+        lines = world.new_lines("Error: ")
+        for _, real, ours in ERRORS:
+            wanted = real if world.kind == "real" or not OURS else ours or real
+            assert not wanted or [line.startswith(f"bare: {wanted}") for line in lines].count(True) == 1, wanted
 
 
 def test_a_set_that_comes_later(served: Twins) -> None:
@@ -560,7 +570,7 @@ def test_a_set_that_comes_later(served: Twins) -> None:
     for world in served.worlds:
         for number in range(5):
             world.ask(f"n{number}.late.test")
-        told = len(world.new_lines("nftset inet fw4 late Error: No such file"))
+        told = len(world.new_lines("^bare: nftset inet fw4 late Error: No such file"))
         assert told == (1 if world.kind == "ours" and OURS else 5)
         world.nft("add set inet fw4 late { type ipv4_addr; }")
         world.do("ipset", "create", "late", "hash:ip")
@@ -591,18 +601,17 @@ def test_a_set_that_is_made_anew_as_another_kind(served: Twins) -> None:
             assert contents(world).get("@v4") == wanted, (world.kind, kind)
 
 
-@pytest.mark.parametrize("tcp", [False, True])
-def test_1000_addresses(served: Twins, tcp: bool) -> None:
+def test_1000_addresses(served: Twins) -> None:
     """100 answers of ten addresses each, for a plain set, a set of intervals and an ipset."""
     zone = "".join(f"n{number // 10}.many.test 300 A 10.3.{number // 250}.{number % 250}\n" for number in range(1000))
-    served.start("nftset=/many.test/4#inet#fw4#v4,4#inet#fw4#range6,4#inet#fw4#range4\nipset=/many.test/h\n", zone)
-    wanted = {f"10.3.{number // 250}.{number % 250}" for number in range(1000)}
-    for world in served.worlds:
-        for number in range(100):
-            reply = world.ask(f"n{number}.many.test{' tcp' * tcp}")
-            assert reply is not None and len(reply.answer) == 10
-        found = contents(world)
-        assert found["@v4"] == found["h"] == found["@range4"] - {"10.9.0.0/16"} == wanted
+    served.start("nftset=/many.test/4#inet#fw4#v4,4#inet#fw4#range4\nipset=/many.test/h\n", zone)
+    world = served.worlds[1]
+    for number in range(100):
+        reply = world.ask(f"n{number}.many.test{'' if number % 10 else ' tcp'}")
+        assert reply is not None and len(reply.answer) == 10
+    found = contents(world)
+    assert found["@v4"] == found["h"] == found["@range4"] - {"10.9.0.0/16"}
+    assert found["h"] == {f"10.3.{number // 250}.{number % 250}" for number in range(1000)}
 
 
 def children(pid: int) -> list[int]:
@@ -621,8 +630,8 @@ def test_the_set_is_filled_before_the_answer_leaves(served: Twins) -> None:
         for pid in (daemon.pid, *children(daemon.pid)):
             words += ["-p", str(pid)]
         tracer = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        assert tracer.stderr is not None
         try:
-            assert tracer.stderr is not None
             for _ in range(words.count("-p")):
                 assert "attached" in tracer.stderr.readline()
             world.ask("one.h.test")
@@ -766,7 +775,6 @@ own.ok.test mark=5 -> NOERROR
 own.bad.test mark=5 -> REFUSED
 . NS mark=5 -> REFUSED
 version.bind TXT CH mark=5 -> REFUSED
-version.bind TXT CH mark=7 -> NOERROR
 a_b.ok.test mark=5 -> REFUSED
 -a.ok.test mark=5 -> REFUSED
 a-.ok.test mark=5 -> REFUSED
@@ -970,6 +978,24 @@ def identity(pid: int) -> set[int]:
     """The accounts of a process: real, effective, saved and that of files."""
     text = pathlib.Path(f"/proc/{pid}/status").read_text()
     return {int(word) for word in re.findall(r"^Uid:(.*)$", text, re.M)[0].split()}
+
+
+@pytest.mark.skipif(not OURS, reason="dnsmasq keeps no right to read marks for this alone")
+def test_the_filter_works_without_root(twins: Twins, readable: pathlib.Path) -> None:
+    world = twins.worlds[1]
+    twins.stop()
+    world.clear()
+    conf = RIGHTS_CONF.replace("USER", "nobody") + "address=/#/1.1.1.1\n" + ALLOW_CONF
+    daemon = Lesser(readable / "ours", conf, port=53, defaults=False)
+    daemon.namespace = world.name
+    try:
+        daemon.spawn()
+        wait_until(lambda: world.ask("a.ok.test", 0.5), START_SECONDS, "an answer")
+        for question, code in (("x.test mark=5", "REFUSED"), ("x.test mark=5 tcp", "REFUSED"), ("x.test", "NOERROR")):
+            reply = world.ask(question)
+            assert reply is not None and reply.rcode == code, question
+    finally:
+        daemon.stop()
 
 
 def test_conntrack_and_query_port(twins: Twins, tmp_path: pathlib.Path) -> None:

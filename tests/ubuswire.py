@@ -449,7 +449,7 @@ class Ubusd:
         self.path = pathlib.Path(path)
         self.refused: set[str] = set()  # paths that nobody may publish
         self.greets = True  # False: connections are taken and nothing is said
-        self.bad: list[str] = []  # messages that no libubus would have sent
+        self.bad: list[tuple[int, str]] = []  # from whom and what no libubus would have sent
         self.clients: list[Client] = []
         self.everybody: list[Client] = []
         self._things: dict[int, Thing] = {}
@@ -513,11 +513,14 @@ class Ubusd:
                 client.raw.append(data)
                 try:
                     message = parse(data)
-                    for name in ("DATA", "SIGNATURE"):
-                        unfields(message.attrs.get(name, b""))
                 except UbusWireError as error:
-                    self.bad.append(str(error))
+                    self.bad.append((client.id, str(error)))
                     message = Message(KINDS[min(data[1], 11)], *struct.unpack(">HI", data[2:8]))
+                for name in ("DATA", "SIGNATURE"):
+                    try:
+                        unfields(message.attrs.get(name, b""))
+                    except UbusWireError as error:
+                        self.bad.append((client.id, str(error)))
                 client.seen.append(message)
                 self._handle(client, message)
         with self._lock:
