@@ -5850,19 +5850,20 @@ class LocalData:
     """Names and addresses of our own.
 
     `names` maps lower-case names to their records in order of loading,
-    `reverse` packed addresses to the first name that claimed them.  Built aside
-    and swapped in whole; only the interface names change in place
+    `_pointers` packed addresses to the first name that claimed them, or to a
+    record for PTR where no record of `names` has the address.  Built aside and
+    swapped in whole; only the interface names change in place
     (`set_interfaces`, one assignment each), and the names of leases.
     """
 
     __slots__ = (
-        "names", "reverse", "parents", "bulks", "interface_names", "interface_reverse", "lease_names", "synth",
+        "names", "_pointers", "parents", "bulks", "interface_names", "interface_reverse", "lease_names", "synth",
         "_lease_addresses", "_lease_parents", "_interface_rules", "_dynamic_rules", "_turns",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.names: dict[bytes, list[LocalRecord]] = {}
-        self.reverse: dict[bytes, LocalRecord] = {}
+        self.names: dict[bytes, tuple[LocalRecord, ...]] = {}
+        self._pointers: dict[bytes, bytes | LocalRecord] = {}
         self.parents: set[bytes] = set()
         self.bulks: list[HostsBulk] = []
         self.interface_names: dict[bytes, list[LocalRecord]] = {}
@@ -5878,22 +5879,34 @@ class LocalData:
     def add(self, name: bytes, rrtype: int, rdata: bytes, ttl: int | None = None, source: str = "config") -> bool:
         """Add a record under `name`; False when the same record is there already."""
         key = name.lower()
+        key = name if key == name else key  # one object for the two: there may be many names
         records = self.names.get(key)
         if records is None:
-            self.names[key] = [LocalRecord(rrtype, rdata, ttl, source)]
+            self.names[key] = (LocalRecord(rrtype, rdata, ttl, source),)
             self._add_parents(key)
             return True
         if rrtype in (TYPE_A, TYPE_AAAA) and any(old.rrtype == rrtype and old.rdata == rdata for old in records):
             return False
-        records.append(LocalRecord(rrtype, rdata, ttl, source))
+        self.names[key] = (*records, LocalRecord(rrtype, rdata, ttl, source))
         return True
 
     def add_host(self, name: bytes, address: bytes, ttl: int | None, source: str) -> bool:
         """Add an address record and, for the first name of an address, its PTR."""
         added = self.add(name, TYPE_A if len(address) == 4 else TYPE_AAAA, address, ttl, source)
-        if address not in self.reverse:
-            self.reverse[address] = LocalRecord(TYPE_PTR, name, ttl, source)
+        self._pointers.setdefault(address, name)
         return added
+
+    def add_pointer(self, name: bytes, address: bytes, source: str) -> None:
+        """Add the PTR of an address whose name is in a bulk, unless it has one."""
+        self._pointers.setdefault(address, LocalRecord(TYPE_PTR, name, None, source))
+
+    def pointer(self, address: bytes) -> LocalRecord | None:
+        """Give the PTR that a hosts file or the configuration gave to an address."""
+        found = self._pointers.get(address)
+        if not isinstance(found, bytes):
+            return found
+        rr = next(rr for rr in self.names[found.lower()] if rr.rdata == address)
+        return LocalRecord(TYPE_PTR, found, rr.ttl, rr.source)
 
     def _add_parents(self, key: bytes) -> None:
         parents = self.parents
@@ -5963,7 +5976,7 @@ class LocalData:
 
     def find_reverse(self, address: bytes) -> LocalRecord | None:
         """Find the PTR that a hosts file, a record or a lease gave to `address`."""
-        found = self.reverse.get(address)
+        found = self.pointer(address)
         lease = self._lease_addresses.get(address)
         if found is None and lease is not None and lease.lease.name:
             return LeaseRecord(TYPE_PTR, lease.pointer, lease.ttl, lease.lease)
@@ -6179,7 +6192,7 @@ class HostsReader:
         if name:
             domain = self._domain_of(packed) if dns_name_labels(name) == 1 else b""
             name = name[:-1] + domain if domain else name
-            self._data.reverse.setdefault(packed, LocalRecord(TYPE_PTR, name, None, source))
+            self._data.add_pointer(name, packed, source)
 
     def _lines(self, text: bytes, source: str, first: int) -> int:
         count = 0
@@ -6277,12 +6290,13 @@ class CacheProof:
 class CacheEntry:
     """What is known of a name and type until `expires` (seconds of the monotonic clock).
 
-    `records` are uncompressed record data; for a negative entry `soa` is the
+    `key` is the name with the type behind it, the name alone when it does not
+    exist.  `records` are uncompressed record data; for a negative entry `soa` is the
     (name, data, TTL when stored) that proved it, or None.
     """
 
     __slots__ = (
-        "name",
+        "key",
         "rrtype",
         "kind",
         "records",
@@ -6297,7 +6311,7 @@ class CacheEntry:
     )
 
     def __init__(self, name: bytes, rrtype: int, kind: int, records: tuple[bytes, ...], ttl: int, now: int) -> None:
-        self.name = name
+        self.key = name if kind == CACHE_NXDOMAIN else name + rrtype.to_bytes(2, "big")
         self.rrtype = rrtype
         self.kind = kind
         self.records = records
@@ -6309,6 +6323,11 @@ class CacheEntry:
         self.hits = 0
         self.used = False
         self.asked_again = 0  # when its refresh was last tried
+
+    @property
+    def name(self) -> bytes:
+        """The name, lower case."""
+        return self.key if self.kind == CACHE_NXDOMAIN else self.key[:-2]
 
     def rotated(self) -> tuple[bytes, ...]:
         """Give the records, each call beginning one further on (round robin)."""
@@ -6349,7 +6368,7 @@ class DnsCache:
                 if entry is None:
                     return None
             if entry.expires <= now and (stale < 0 or (stale and entry.expires + stale <= now)):
-                self._drop(key, entry)
+                self._drop(key)
                 return None
             entry.used = True
             entry.hits += 1
@@ -6366,34 +6385,26 @@ class DnsCache:
         if not 0 < need <= self.size:
             return
         with self._lock:
-            known, keys = self._entries, []
+            known = self._entries
             for entry in entries:
-                name = entry.name
-                key = name if entry.kind == CACHE_NXDOMAIN else name + entry.rrtype.to_bytes(2, "big")
                 if entry.kind == CACHE_DATA:  # the name exists after all, or is an alias now
+                    name = entry.name
                     if name in known:
-                        self._forget(name)
+                        self._drop(name)
                     if name + b"\0\5" in known:
-                        self._forget(name + b"\0\5")
-                if key in known:
-                    self._forget(key)
-                keys.append(key)
+                        self._drop(name + b"\0\5")
+                if entry.key in known:
+                    self._drop(entry.key)
             if self._slots + need > self.size:
                 self._shrink(now, self.size - need)
-            for key, entry in zip(keys, entries, strict=True):
-                known[key] = entry
+            for entry in entries:
+                known[entry.key] = entry
                 slots = len(entry.records) or 1
                 self._slots += slots
                 self.inserted += slots
 
-    def _forget(self, key: bytes) -> None:
-        old = self._entries.pop(key, None)
-        if old is not None:
-            self._slots -= len(old.records) or 1
-
-    def _drop(self, key: bytes, entry: CacheEntry) -> None:
-        del self._entries[key]
-        self._slots -= len(entry.records) or 1
+    def _drop(self, key: bytes) -> None:
+        self._slots -= len(self._entries.pop(key).records) or 1
 
     def _shrink(self, now: int, size: int) -> None:
         """Throw entries out until at most `size` slots are taken; what was used since the last look stays longer."""
@@ -6406,7 +6417,7 @@ class DnsCache:
                 continue
             if entry.expires > now:
                 self.evicted += len(entry.records) or 1
-            self._drop(key, entry)
+            self._drop(key)
 
     def flush(self) -> None:
         """Forget everything and start the counters anew."""
@@ -11215,7 +11226,7 @@ class DhcpState:
 
     def name_of(self, address: int) -> str:
         """Give the bare name that hosts data has for an address, "" when its domain is not that of the address."""
-        record_ = self.local.reverse.get(address.to_bytes(4, "big")) if self.config.port else None
+        record_ = self.local.pointer(address.to_bytes(4, "big")) if self.config.port else None
         if record_ is None or not record_.rdata[0]:
             return ""
         size = 1 + record_.rdata[0]

@@ -68,7 +68,7 @@ def test_messages(words: tuple[Any, ...], octets: str) -> None:
 
 
 def test_what_a_message_says() -> None:
-    message = p.ubus_unpack(bytes.fromhex(dict((row[0], row[2]) for row in MESSAGES)["a lease"]))
+    message = p.ubus_unpack(bytes.fromhex({row[0]: row[2] for row in MESSAGES}["a lease"]))
     assert message.number(OBJECT) == ME and message.number(p.UBUS_ATTR_NO_REPLY) == 1
     assert message.fields() == ACK
     assert message.number(STATUS) is None and message.number(METHOD) is None, "not there, or no number"

@@ -366,6 +366,78 @@ def test_check_unsigned_is_bare_or_no(text: str) -> None:
         p.value_check_unsigned(text)
 
 
+INET = p.NFT_FAMILIES["inet"]
+SETS: list[tuple[Callable[[str], Any], str, list[str], list[Any]]] = [
+    # value, domains, sets
+    (p.value_kernel_sets, "/A.b/.c.d./x, y ", ["a.b", "c.d"], ["x", "y"]),
+    (p.value_kernel_sets, "x,y", ["."], ["x", "y"]),
+    (p.value_kernel_sets, "/#/x", ["."], ["x"]),
+    (p.value_kernel_sets, "/a/" + "x" * 31, ["a"], ["x" * 31]),
+    (p.value_kernel_sets, "/a/x.y-z_1", ["a"], ["x.y-z_1"]),
+    (p.value_nft_sets, "/#/inet#t#s", ["."], [p.NftSet(INET, "t", "s")]),
+    (p.value_nft_sets, "t#s,ip6#t#s", ["."], [p.NftSet(2, "t", "s"), p.NftSet(10, "t", "s")]),
+    (p.value_nft_sets, "/a/inet t s,6#inet t s", ["a"], [p.NftSet(INET, "t", "s"), p.NftSet(INET, "t", "s", 6)]),
+    (p.value_nft_sets, "/a/4#t#s", ["a"], [p.NftSet(2, "t", "s", 4)]),
+    (p.value_nft_sets, "/a/bridge#t#s,arp#t#s,netdev#t#s", ["a"], [p.NftSet(n, "t", "s") for n in (7, 3, 5)]),
+]
+BAD_SETS = [
+    (p.value_kernel_sets, ["", "/a/", "/a/,", "/a", "/a/" + "x" * 32, "/bad..name/x"]),
+    (p.value_nft_sets, ["", "/a/", "/a/s", "/a/5#t#s", "/a/foo#t#s", "/a/4#s", "/a/4#5#t#s", "/a/inet#t#s#more",
+                        "/a/4#", "/a/inet##s", "/a/INET#t#s"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("parse", "text", "domains", "sets"), SETS)
+def test_sets_of_the_kernel(parse: Callable[[str], Any], text: str, domains: list[str], sets: list[Any]) -> None:
+    (rule,) = parse(text)
+    assert rule == p.KernelSet(tuple(map(whole, domains)), tuple(sets))
+
+
+@pytest.mark.parametrize(("parse", "text"), [(parse, text) for parse, texts in BAD_SETS for text in texts])
+def test_bad_sets_of_the_kernel(parse: Callable[[str], Any], text: str) -> None:
+    with pytest.raises(p.ConfigError):
+        parse(text)
+
+
+# As dnsmasq takes and refuses them.
+LONG = ".".join(["a" * 60] * 4)
+PATTERNS = f"""* a.b *.a.b **.a.b *x*.a.b x*.a.b a.*.b.c *.*.*.a.b xn--a.b a.b1 a.1b ab.c-d *-a.b.c x.localhost *.in-addr.arpa
+{"a" * 63}.b {LONG}.abcd a.b/c.d a.b/* a.b/a.b A.B.Local.d""".split()
+BAD_PATTERNS = (
+    f"""a *.b a.* a.*b *x*y*.a.b a..b .a.b a.b. a_b.c _x.a.b -a.b a-.b ab-.c.d a.-b a*-.b.c ü.b.c a.1 1.2.3.4 x.local
+local x.LOCAL {"a" * 64}.b {LONG}.abcdefghijk ** # a.b/ /a.b a.b//c.d a.b,c.d a\tb.c""".split()
+    + ["a b.c", "ſ.b.c", "a.\u0661b"]
+)
+
+
+@pytest.mark.parametrize("text", PATTERNS)
+def test_patterns_of_marks(text: str) -> None:
+    assert p.value_connmark(f"1,{text}") == (p.ConnmarkAllow(1, 0xFFFFFFFF, tuple(text.split("/"))),)
+
+
+@pytest.mark.parametrize("text", BAD_PATTERNS)
+def test_bad_patterns_of_marks(text: str) -> None:
+    with pytest.raises(p.ConfigError):
+        p.value_connmark(f"1,{text}")
+
+
+MARKS = [
+    ("1", (1, 0xFFFFFFFF)), ("4294967295", (0xFFFFFFFF, 0xFFFFFFFF)), ("1/1", (1, 1)), ("2/3", (2, 3)),
+    ("240/4294967295", (240, 0xFFFFFFFF)),
+    *((text, None) for text in "0 -1 0x1 4294967296 text 2/1 1/0 1/ /1 1/0x1 1/2/3 1/4294967296 /".split()), ("", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), MARKS)
+def test_marks_and_their_masks(text: str, expected: tuple[int, int] | None) -> None:
+    for more in ("", ",a.b"):
+        if expected is None:
+            with pytest.raises(p.ConfigError):
+                p.value_connmark(text + more)
+        else:
+            assert p.value_connmark(text + more) == (p.ConnmarkAllow(*expected, ("a.b",) if more else ()),)
+
+
 INTEGERS = [
     (0, 10, "0", 0),
     (0, 10, "10", 10),

@@ -17,7 +17,7 @@ import dnswire
 import pydnsmasq as p
 from harness import wait_until
 from shellkit import LogLines
-from ubuswire import INT8, INT32, INT64, STRING, Bus, Message, Reply, Typed, Ubusd, read_message, types, unfields
+from ubuswire import INT32, INT64, STRING, Bus, Message, Reply, Typed, Ubusd, read_message, types, unfields
 
 NAME, DNS = "dnsmasq", "dnsmasq.dns"
 # In the order in which dnsmasq shows them.

@@ -163,11 +163,6 @@ def test_a_machine_with_nothing_but_python(appliance: Appliance) -> None:
     appliance.install()
     assert changed(first, appliance.picture()) == []
     assert running(appliance) != server and appliance.ask("rec.test") == "10.1.2.3"
-    # The installed copy compiles again, and leaves the rest as it is.
-    module = appliance.tree / LIB.lstrip("/") / "pydnsmasq.pyc"
-    module.write_bytes(b"of another Python")
-    assert appliance.run("sh", f"{LIB}/install.sh").returncode == 0
-    assert changed(first, appliance.picture()) == []
 
     (appliance.tree / "var/lib/misc/dnsmasq.leases").write_text("")
     text = appliance.undo()
@@ -200,6 +195,12 @@ def test_two_files_are_enough(appliance: Appliance) -> None:
     module = appliance.tree / LIB.lstrip("/") / "pydnsmasq.pyc"
     module.write_bytes(b"\0\0\r\n" + module.read_bytes()[4:])
     assert service("restart") == 0 and appliance.ask("rec.test") == "10.1.2.3"
+    # The installed copy compiles again, and leaves the rest as it is.
+    other = appliance.picture()
+    appliance.run("sh", f"{LIB}/install.sh")
+    assert changed(other, appliance.picture()) == [f"{LIB}/pydnsmasq.pyc"]
+    assert module.read_bytes()[:4] != b"\0\0\r\n"
+    assert appliance.ask("rec.test") == "10.1.2.3"
     assert service("stop") == 0 and appliance.ask("rec.test") == "silence"
     appliance.undo()
     assert set(changed(before, appliance.picture())) <= {*STAYS, "/var/lib/misc/dnsmasq.leases"}

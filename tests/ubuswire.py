@@ -297,7 +297,9 @@ class Bus:
     def send(self, message: Message | bytes) -> None:
         self._sock.sendall(message if isinstance(message, bytes) else message.pack())
 
-    def request(self, kind: str, attrs: dict[str, Any] | None = None, peer: int = 0) -> list[Message]:
+    def request(
+        self, kind: str, attrs: dict[str, Any] | None = None, peer: int = 0, seconds: float = SECONDS
+    ) -> list[Message]:
         """Send a request; all its answers, the last of which is the status."""
         seq = next(self._seq) & 0xFFFF
         message = Message(kind, seq, peer, attrs or {})
@@ -309,7 +311,7 @@ class Bus:
             return self.ended or any(item.kind == "STATUS" for item in self._replies[seq])
 
         with self._news:
-            assert self._news.wait_for(done, SECONDS), f"no answer to {message}"
+            assert self._news.wait_for(done, seconds), f"no answer to {message}"
             return self._replies.pop(seq)
 
     def _read(self) -> None:
