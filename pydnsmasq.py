@@ -10,7 +10,6 @@ Contents
   11  Errors
   12  Tools
   13  Log
-  14  Wire cursors
   15  Registries
   20  DNS names
   21  DNS record data
@@ -94,13 +93,16 @@ Threads
   upstream   replies, retries, time-outs (62)
   dnssec     proofs; it begins with the first (62)
   dnssec-tcp asks once more by TCP for DS or DNSKEY records that were cut short (62)
-  tcp-*      one acceptor for each listener, one thread for each connection
+  tcp-*      one acceptor for each listener; `tcp` for each connection (63)
   dhcp       messages, pings, ends of leases (66)
   leases     writes the lease file, sends the replies that wait for it (65)
   tftp       requests and transfers (67)
   script     hands calls to the helper process that runs the script (64)
+  script-log logs what the helper sends back
   ubus       speaks to OpenWrt's bus, with enable-ubus (68)
   log        writes what the others queue (13)
+Child processes: dnsmasq-script runs the script (64), dnsmasq-root does what only
+root may (60).
 State that several threads see has its own lock, is bounded, and never calls
 out while it holds the lock; locks are taken in the order of the sections.
 
@@ -176,7 +178,7 @@ UBUS_RESULTS_MAX = 32  # records of one answer that subscribers see
 UBUS_RESULT_SECONDS = 0.1  # for what subscribers say of an address
 UBUS_RESOLVED_SECONDS = 1.0  # for subscribers to do what an answer needs
 UBUS_PATIENCE = 2.0  # seconds for a send to ubusd
-UBUS_RETRY_SECONDS = 10.0
+UBUS_RETRY_SECONDS = 5.0
 
 # Requests of the daemon to its child that stayed root; octets, more than an answer's addresses need.
 ROOT_REQUEST_MAX = 1 << 17
@@ -244,6 +246,7 @@ TCP_LIFETIME = 150.0  # seconds for one connection; stops slow clients
 LOG_QUEUE_MAX = 20_000  # lines waiting for the writer; stops memory growth on a stuck disk
 LOG_LINE_MAX = 1024  # octets
 LOG_PATIENCE = 0.5  # seconds that the end of the program waits for a stuck sink
+SYSLOG_PATIENCE = 0.3  # seconds for a syslog daemon to take a line; the end of the program waits for two
 LOG_PAUSE = 0.01  # seconds that lines are collected for one write
 LOG_SERVERS_MAX = 30  # servers named at start
 LOG_LOCALS_MAX = 8  # local-only domains named at start
@@ -397,6 +400,36 @@ EXIT_OK, EXIT_CONFIG, EXIT_NETWORK, EXIT_FILE, EXIT_MEMORY, EXIT_MISC, EXIT_SCRI
 
 if not TYPE_CHECKING:
 
+    class _Record:
+        """What all records do; their fields are in `__slots__`, their defaults in `_defaults`."""
+
+        __slots__ = ()
+        _defaults = {}
+
+        def __init__(self, *values, **named):
+            name, names = type(self).__name__, self.__slots__
+            if len(values) > len(names):
+                raise TypeError(f"{name} takes {len(names)} fields, not {len(values)}")
+            for field, value in zip(names, values, strict=False):
+                setattr(self, field, value)
+            for field in names[len(values) :]:
+                if field in named:
+                    setattr(self, field, named.pop(field))
+                elif field in self._defaults:
+                    setattr(self, field, self._defaults[field])
+                else:
+                    raise TypeError(f"{name} needs {field}")
+            if named:
+                raise TypeError(f"{name} has no field {', '.join(named)}")
+
+        def __repr__(self):
+            return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
+
+        def __eq__(self, other):
+            return type(self) is type(other) and all(
+                getattr(self, name) == getattr(other, name) for name in self.__slots__
+            )
+
     def record(cls):
         """Make `cls` a row of named, slotted fields from its annotations.
 
@@ -404,38 +437,13 @@ if not TYPE_CHECKING:
         in order, immutable defaults, positional or keyword construction.
         """
         names = tuple(cls.__annotations__)
-        defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
         body = {
             key: value
             for key, value in cls.__dict__.items()
-            if key not in defaults and key[:6] != "__dict" and key != "__weakref__"
+            if key not in names and key[:6] != "__dict" and key != "__weakref__"
         }
-        body["__slots__"] = names
-
-        def __init__(self, *values, **named):  # noqa: N807
-            if len(values) > len(names):
-                raise TypeError(f"{cls.__name__} takes {len(names)} fields, not {len(values)}")
-            for name, value in zip(names, values, strict=False):
-                setattr(self, name, value)
-            for name in names[len(values) :]:
-                if name in named:
-                    setattr(self, name, named.pop(name))
-                elif name in defaults:
-                    setattr(self, name, defaults[name])
-                else:
-                    raise TypeError(f"{cls.__name__} needs {name}")
-            if named:
-                raise TypeError(f"{cls.__name__} has no field {', '.join(named)}")
-
-        def __repr__(self):  # noqa: N807
-            return f"{cls.__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
-
-        def __eq__(self, other):  # noqa: N807
-            return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in names)
-
-        for method in (__init__, __repr__, __eq__):
-            body.setdefault(method.__name__, method)
-        return type(cls.__name__, cls.__bases__, body)
+        defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
+        return type(cls.__name__, (_Record,), {**body, "__slots__": names, "_defaults": defaults})
 
 
 class Complaints:
@@ -567,7 +575,11 @@ class Log:
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
-        place = f"line {trace.tb_lineno} ({trace.tb_frame.f_code.co_name})" if trace is not None else "unknown line"
+        place = "unknown line"
+        if trace is not None and (trace.tb_lineno or 0) > 0:
+            place = f"line {trace.tb_lineno} ({trace.tb_frame.f_code.co_name})"
+        elif trace is not None:  # compiled without line numbers: the function's line and an offset into its code
+            place = f"{trace.tb_frame.f_code.co_firstlineno}+{trace.tb_lasti}"
         self.complain(
             (where, type(error), place),
             f"internal error in {where} at {place}: {type(error).__name__}: {error}",
@@ -642,67 +654,10 @@ def _log_fit(text: str) -> str:
 
 
 # ==============================================================================
-# 14 Wire cursors
-#
-# One bounded reader for every binary protocol here.
-#
-# Uses 11
-# ==============================================================================
-
-
-class WireReader:
-    """Read big-endian fields from `data` between `pos` and `end`; WireError past the end."""
-
-    __slots__ = ("data", "pos", "end")
-
-    def __init__(self, data: bytes, pos: int = 0, end: int | None = None) -> None:
-        self.data = data
-        self.pos = pos
-        self.end = len(data) if end is None else end
-        if not 0 <= pos <= self.end <= len(data):
-            raise WireError(f"range {pos}..{self.end} is outside {len(data)} octets")
-
-    def left(self) -> int:
-        """Tell how many octets remain."""
-        return self.end - self.pos
-
-    def take(self, length: int) -> bytes:
-        """Take `length` octets."""
-        start = self.pos
-        if length < 0 or start + length > self.end:
-            raise WireError(f"{length} octets wanted at {start}, {self.end - start} left")
-        self.pos = start + length
-        return self.data[start : start + length]
-
-    def u8(self) -> int:
-        """Take one octet as a number."""
-        return self.take(1)[0]
-
-    def u16(self) -> int:
-        """Take two octets as a number."""
-        return int.from_bytes(self.take(2), "big")
-
-    def u32(self) -> int:
-        """Take four octets as a number."""
-        return int.from_bytes(self.take(4), "big")
-
-    def within(self, length: int) -> WireReader:
-        """Take `length` octets as a reader of their own; call its `finish` when done."""
-        start = self.pos
-        self.take(length)
-        return WireReader(self.data, start, start + length)
-
-    def finish(self) -> None:
-        """Fail unless everything was consumed."""
-        if self.pos != self.end:
-            raise WireError(f"{self.end - self.pos} octets too many at {self.pos}")
-
-
-# ==============================================================================
 # 15 Registries
 #
-# Code points of DNS: record types, classes, response codes, EDNS options and
-# extended errors (IANA), with the names that the log uses.
+# Code points of DNS, the options of DHCP, and the architectures of PXE (IANA), with
+# the names that log and configuration use.
 #
 # Uses 12
 # ==============================================================================
@@ -2421,7 +2376,7 @@ def ubus_length(head: bytes) -> int:
     length = int.from_bytes(head[8:12], "big") & 0xFFFFFF
     if head[0] or length < 4 or length > UBUS_MESSAGE_MAX:
         raise WireError("no message of ubus")
-    return 8 + (length + 3 & ~3)
+    return 8 + length
 
 
 def ubus_unpack(wire: bytes) -> UbusMessage:
@@ -4659,8 +4614,10 @@ def value_check_unsigned(text: str) -> bool:
 def value_dnssec_limits(text: str) -> DnssecLimits:
     """Take the value of dnssec-limits; 0 keeps a default."""
     fields = _field_count(text, 1, 4, "signatures[,crypto[,queries[,nsec3 iterations]]]")
-    numbers = [_u32(field) if field else 0 for field in fields]
-    return DnssecLimits(*(number or default for number, default in zip(numbers, (20, 200, 40, 150), strict=True)))
+    out = DnssecLimits()
+    for name, field in zip(("signatures", "crypto", "queries", "nsec3_iterations"), fields, strict=True):
+        setattr(out, name, (_u32(field) if field else 0) or getattr(out, name))
+    return out
 
 
 def value_script(text: str) -> str | None:
@@ -5615,8 +5572,6 @@ def _check_listening(config: Config) -> Iterator[tuple[str, str, str]]:
 
 def _check_ports(config: Config) -> Iterator[tuple[str, str, str]]:
     low, high = config.min_port or 1024, config.max_port or 0xFFFF
-    if config.min_port and config.max_port is None:
-        high = 0xFFFF
     if low > high:
         yield "max-port", f"max_port {high} cannot be smaller than min_port {low}", "swap them"
     elif config.port_limit > high - low + 1:
@@ -7033,10 +6988,6 @@ class LeaseTable:
         """Find all leases of a hardware address."""
         return list(self._by_hardware.get((htype, hardware), ()))
 
-    def holder(self, key: bytes) -> Lease | None:
-        """Find the lease that has the name `key` (wire, lower case; qualified with dhcp-fqdn)."""
-        return self._by_name.get(key)
-
     def add(self, address: int) -> Lease | None:
         """Make a lease for a free address; None when there are as many as may be."""
         if len(self.by_address) >= self.limit:
@@ -7481,9 +7432,7 @@ class DnssecStore:
                 del outcomes[next(iter(outcomes))]
             outcomes[token] = None
 
-    def add_ranges(
-        self, zone: bytes, soa: tuple[bytes, bytes, int, int], ranges: Sequence[DnssecRange], now: int
-    ) -> None:
+    def add_ranges(self, zone: bytes, soa: tuple[bytes, bytes, int, int], ranges: Sequence[DnssecRange]) -> None:
         """Keep proved ranges of `zone`, and the SOA that answers made from them carry."""
         with self._lock:
             known = self._zones.pop(zone, None) or _ZoneRanges()
@@ -8613,7 +8562,7 @@ def dnssec_abandoned(proof: DnssecProof, limit: str, now: int) -> DnssecVerdict 
 # 51 DNS answers
 #
 # From a query to an answer of our own, or to the group of servers that it has
-# to be forwarded to.  DNS_ANSWERERS is the path, in order.
+# to be forwarded to: what the answerers of DNS_ANSWERERS (52) do.
 #
 # Uses 10 13 15 20 21 22 27 29 30 40 41 42 44 50
 # ==============================================================================
@@ -8666,7 +8615,7 @@ def query_log(state: DnsState, query: DnsQuery, client: DnsClient, serial: int) 
     if not state.log.queries or ("auth" in words and not client.auth):
         return QUERY_LOG_SILENT
     prefix = ""
-    if "extra" in words or "proto" in words:
+    if "extra" in words:
         proto = ("TCP " if client.tcp else "UDP ") if "proto" in words else ""
         prefix = f"{proto}{serial} {client.address}/{client.port} "
     out = QueryLog(state.log, prefix, "only_failed" in words)
@@ -8680,7 +8629,7 @@ def fetch_log(state: DnsState, rrtype: int, serial: int) -> QueryLog:
     words = state.config.log_queries
     if not state.log.queries or "auth" in words or "only_failed" in words:
         return QUERY_LOG_SILENT
-    prefix = f"{serial} " if "extra" in words or "proto" in words else ""
+    prefix = f"{serial} " if "extra" in words else ""
     return QueryLog(state.log, prefix, False, f"dnssec-query[{rr_type_name(rrtype)}]")
 
 
@@ -8727,10 +8676,15 @@ def kernel_set_tables(config: Config) -> tuple[tuple[str, dict[bytes, tuple[str 
         for rule in rules:
             for pattern in rule.domains:
                 if not pattern.kind:
-                    table.setdefault(pattern.name, rule.sets)
+                    table.setdefault(pattern.name or DNS_ROOT, rule.sets)
         if table:
             tables.append((option, table))
     return tuple(tables)
+
+
+def dns_path(rows: Sequence[tuple[Any, str]], config: Config) -> tuple[Any, ...]:
+    """Choose the steps of a path that have work: those without options, and those of which an option is given."""
+    return tuple(step for step, names in rows if not names or any(getattr(config, name) for name in names.split()))
 
 
 class DnsState:
@@ -9290,7 +9244,7 @@ def _known_otherwise(answer: DnsAnswer) -> bool:
 def answer_private(answer: DnsAnswer) -> bool:
     """Answer reverse questions for private addresses with NXDOMAIN (bogus-priv)."""
     query, state = answer.query, answer.state
-    if not state.config.bogus_priv or query.rrtype not in (TYPE_PTR, TYPE_ANY) or query.rrclass != CLASS_IN:
+    if query.rrtype not in (TYPE_PTR, TYPE_ANY) or query.rrclass != CLASS_IN:
         return False
     reverse = dns_reverse_address(query.key)
     if reverse is None or not address_private(reverse[0], True):
@@ -9628,14 +9582,6 @@ def _answer_transfer(answer: DnsAnswer) -> bool:
     return True
 
 
-def _always(config: Config) -> bool:
-    return True
-
-
-def _with_authority(config: Config) -> bool:
-    return bool(config.auth_zone) or config.auth_server is not None
-
-
 def _answer_unlisted(answer: DnsAnswer) -> bool:
     """Refuse names that the mark of the client's connection does not allow (connmark-allowlist)."""
     client, state = answer.client, answer.state
@@ -9677,25 +9623,25 @@ def _label_fits(pattern: str, label: str) -> bool:
     return all(part in label[len(first) : len(label) - len(last)] for part in middle)  # one at most
 
 
-# The path of a query: each answerer, and what must be configured for it to have work.
-DNS_ANSWERERS: tuple[tuple[Callable[[DnsAnswer], bool], Callable[[Config], bool]], ...] = (
-    (_answer_unlisted, lambda config: config.connmark_allowlist_enable is not None),
-    (_answer_transfer, _with_authority),
-    (_answer_authority, _with_authority),
-    (answer_loop_probe, lambda config: bool(config.dns_loop_detect)),
-    (answer_foreign, _always),
-    (answer_records, _always),
-    (answer_filters, lambda config: bool(config.filterwin2k) or bool(filtered_types(config))),
-    (answer_private, lambda config: bool(config.bogus_priv)),
-    (answer_denied, lambda config: bool(config.dnssec)),
-    (answer_rules, _always),
+# The path of a query: each answerer, and the options one of which must be given for it to have work.
+DNS_ANSWERERS: tuple[tuple[Callable[[DnsAnswer], bool], str], ...] = (
+    (_answer_unlisted, "connmark_allowlist_enable"),
+    (_answer_transfer, "auth_zone auth_server"),
+    (_answer_authority, "auth_zone auth_server"),
+    (answer_loop_probe, "dns_loop_detect"),
+    (answer_foreign, ""),
+    (answer_records, ""),
+    (answer_filters, "filterwin2k filter_rr filter_A filter_AAAA"),
+    (answer_private, "bogus_priv"),
+    (answer_denied, "dnssec"),
+    (answer_rules, ""),
 )
 
 
 def dns_answer(query: DnsQuery, client: DnsClient, state: DnsState, now: float) -> DnsAnswer:
     """Decide on `query`: the result's `outcome` is "reply", "silence" or "forward"."""
     if not state.answerers:
-        state.answerers = tuple(answerer for answerer, needed in DNS_ANSWERERS if needed(state.config))
+        state.answerers = dns_path(DNS_ANSWERERS, state.config)
     answer = DnsAnswer(query, client, state, now)
     for answerer in state.answerers:
         if answerer(answer):
@@ -9874,8 +9820,8 @@ class DnsReply:
         self.texts: list[str] = []
         self.verdict = verdict
         self.altered = False  # it says what we want, not what was proved
-        # For sets of the kernel, before anybody sees the reply: set, addresses, the query log's line for one.
-        self.elements: list[tuple[str | NftSet, list[bytes], str]] = []
+        # For sets of the kernel, before anybody sees the reply: set, addresses, what is around one in the query log.
+        self.elements: list[tuple[str | NftSet, list[bytes], tuple[str, str]]] = []
         self.cacheable = (
             query.rrclass == CLASS_IN
             and not query.flags & FLAG_CD
@@ -9969,8 +9915,8 @@ class DnsReply:
 
 def _review_subnet(reply: DnsReply) -> None:
     """Drop a reply whose client-subnet is not the one that was sent (RFC 7871 s.7.3)."""
-    config, opt = reply.state.config, reply.message.opt
-    if config.add_subnet is None or opt is None:
+    opt = reply.message.opt
+    if opt is None:
         return
     theirs = next((data for code, data in edns_options_unpack(opt.rdata) if code == EDNS_SUBNET), None)
     if theirs is None or len(theirs) < 4:
@@ -10012,7 +9958,7 @@ def _follow_verdict(reply: DnsReply, verdict: DnssecVerdict) -> None:
             reply.texts.append(f"validation result is {verdict.status}")
         if verdict.soa is not None and reply.cacheable and verdict.ranges:
             zone, rdata, signature, ttl = verdict.soa
-            state.trust.add_ranges(zone, (rdata, signature, ttl, reply.now + ttl), verdict.ranges, reply.now)
+            state.trust.add_ranges(zone, (rdata, signature, ttl, reply.now + ttl), verdict.ranges)
         return
     if state.log.queries:
         why = f" (EDE: {EDE_TEXTS[verdict.ede]})" if verdict.ede > 0 and "extra" in state.config.log_queries else ""
@@ -10036,7 +9982,7 @@ def _review_recursion(reply: DnsReply) -> None:
 def _review_addresses(reply: DnsReply) -> None:
     """Apply ignore-address and bogus-nxdomain."""
     config = reply.state.config
-    if not (config.ignore_address or config.bogus_nxdomain) or reply.message.rcode != NOERROR:
+    if reply.message.rcode != NOERROR:
         return
     for rr in reply.message.answers:
         if rr.rrtype not in (TYPE_A, TYPE_AAAA) or rr.rrclass != CLASS_IN:
@@ -10062,8 +10008,6 @@ def _bogus(reply: DnsReply, rr: DnsRecord) -> None:
 def _review_alias(reply: DnsReply) -> None:
     """Translate addresses as `alias` says."""
     rules = reply.state.config.alias
-    if not rules:
-        return
     for rr in reply.message.answers + reply.message.additional:
         if rr.rrtype != TYPE_A or rr.rrclass != CLASS_IN or len(rr.rdata) != 4:
             continue
@@ -10084,7 +10028,7 @@ def _review_alias(reply: DnsReply) -> None:
 def _review_rebind(reply: DnsReply) -> None:
     """Empty a reply that maps a name to a private address (stop-dns-rebind)."""
     config, query = reply.state.config, reply.query
-    if not config.stop_dns_rebind or query.rrtype not in (TYPE_A, TYPE_AAAA):
+    if query.rrtype not in (TYPE_A, TYPE_AAAA):
         return
     if any(_rebind_exempt(query.key, domain) for domain in config.rebind_domain_ok):
         return
@@ -10123,7 +10067,7 @@ def cache_ttl(ttl: int, config: Config) -> int:
     for limit in (config.max_ttl, config.max_cache_ttl):
         if limit:
             ttl = min(ttl, limit)
-    return max(ttl, min(config.min_cache_ttl, MIN_CACHE_TTL_MAX)) if config.min_cache_ttl else ttl
+    return max(ttl, int(config.min_cache_ttl))
 
 
 _ALWAYS_CACHED = frozenset((TYPE_A, TYPE_AAAA, TYPE_PTR, TYPE_SRV))
@@ -10278,13 +10222,13 @@ def _review_sets(reply: DnsReply) -> None:
         for target in table.get(domain, ()):
             wanted = found if isinstance(target, str) else [one for one in found if target.takes(one)]
             shown = dns_name_log(domain) if domain != DNS_ROOT else ""
-            reply.elements.append((target, wanted, f"{option} add {target} %s {shown}"))
+            reply.elements.append((target, wanted, (f"{option} add {target} ", f" {shown}")))
 
 
 def _review_filters(reply: DnsReply) -> None:
     """Take the record types of filter-rr out of the answer."""
     filters, query, message = reply.state.filters, reply.query, reply.message
-    if not filters or query.rrclass != CLASS_IN or not message.answers:
+    if query.rrclass != CLASS_IN or not message.answers:
         return
     if query.rrtype == TYPE_ANY and TYPE_ANY in filters:
         kept = [rr for rr in message.answers if rr.rrtype in (TYPE_A, TYPE_AAAA, TYPE_MX, TYPE_CNAME)]
@@ -10304,8 +10248,6 @@ def _review_filters(reply: DnsReply) -> None:
 def _review_ttl(reply: DnsReply) -> None:
     """Show no TTL above max-ttl."""
     limit = reply.state.config.max_ttl
-    if not limit:
-        return
     for section in (reply.message.answers, reply.message.authority, reply.message.additional):
         for rr in section:
             if rr.ttl > limit:
@@ -10313,19 +10255,19 @@ def _review_ttl(reply: DnsReply) -> None:
                 reply.rebuild = True
 
 
-# The path of a reply: each reviewer, and what must be configured for it to have work.
-DNS_REVIEWERS: tuple[tuple[Callable[[DnsReply], None], Callable[[Config], bool]], ...] = (
-    (_review_proof, lambda config: bool(config.dnssec)),
-    (_review_subnet, lambda config: config.add_subnet is not None),
-    (_review_recursion, lambda config: True),
-    (_review_addresses, lambda config: bool(config.ignore_address or config.bogus_nxdomain)),
-    (_review_alias, lambda config: bool(config.alias)),
-    (_review_rebind, lambda config: bool(config.stop_dns_rebind)),
-    (_review_sets, lambda config: bool(config.ipset or config.nftset)),
-    (_review_existence, lambda config: True),
-    (_review_remember, lambda config: True),
-    (_review_filters, lambda config: bool(filtered_types(config))),
-    (_review_ttl, lambda config: bool(config.max_ttl)),
+# The path of a reply: each reviewer, and the options one of which must be given for it to have work.
+DNS_REVIEWERS: tuple[tuple[Callable[[DnsReply], None], str], ...] = (
+    (_review_proof, "dnssec"),
+    (_review_subnet, "add_subnet"),
+    (_review_recursion, ""),
+    (_review_addresses, "ignore_address bogus_nxdomain"),
+    (_review_alias, "alias"),
+    (_review_rebind, "stop_dns_rebind"),
+    (_review_sets, "ipset nftset"),
+    (_review_existence, ""),
+    (_review_remember, ""),
+    (_review_filters, "filter_rr filter_A filter_AAAA"),
+    (_review_ttl, "max_ttl"),
 )
 
 
@@ -10345,7 +10287,7 @@ def dns_review(
     addresses to show in the place of those in the answer, by place.
     """
     if not state.reviewers:
-        state.reviewers = tuple(reviewer for reviewer, needed in DNS_REVIEWERS if needed(state.config))
+        state.reviewers = dns_path(DNS_REVIEWERS, state.config)
     reply = DnsReply(message, query, state, now, server, sent, verdict)
     for place, rdata in (replaced or {}).items():
         message.answers[place].rdata = rdata
@@ -11156,8 +11098,7 @@ TR069 = 3561  # enterprise number of the Broadband Forum
 class DhcpState:
     """What DHCP decisions need of configuration and surroundings; built aside and swapped in as one.
 
-    `address_of` resolves a name from local data, `name_of` gives the bare local
-    name of an address, `domain_of` its domain (wire, b"").
+    `own` are our addresses, `server_ids` those that clients may know us by.
     """
 
     def __init__(
@@ -12033,7 +11974,8 @@ class Dhcp4Service:
         else:
             lease = next(iter(self.leases.find_hardware(message.hardware, message.htype)), None)
         ex.event("DHCPLEASEQUERY", address or None)
-        here = address and any(context.first <= address <= context.last for context in self._all_contexts(ex))
+        ranges = [(ip4_number(rule.first), ip4_number(rule.last)) for rule in ex.state.ranges]
+        here = address and any(first <= address <= last for first, last in ranges)
         kind = DHCP_LEASEACTIVE if lease is not None else DHCP_LEASEUNASSIGNED if here else DHCP_LEASEUNKNOWN
         name = _LEASEQUERY_NAMES[kind]
         self._count(name[1])
@@ -12046,9 +11988,6 @@ class Dhcp4Service:
         elif client_id:
             reply.options.append((OPT_CLIENT_ID, client_id))
         return self._address_reply(ex, reply)
-
-    def _all_contexts(self, ex: Dhcp4Exchange) -> list[DhcpContext]:
-        return [DhcpContext(rule, 0, 0, 0) for rule in ex.state.ranges]
 
     def _describe(self, ex: Dhcp4Exchange, reply: Dhcp4Reply, lease: Lease) -> None:
         """Put what was asked about a lease into a LEASEACTIVE reply."""
@@ -13235,7 +13174,7 @@ class SyslogSink:
     def _connected(self) -> socket.socket:
         if self._sock is None:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            sock.settimeout(1.0)
+            sock.settimeout(SYSLOG_PATIENCE)
             try:
                 sock.connect("/dev/log")
             except OSError:
@@ -13350,6 +13289,15 @@ def pid_file_write(path: str, owner: tuple[int, int] | None) -> None:
         os.close(fd)
 
 
+def children_reap() -> None:
+    """Take notice of children that have ended; to process 1 those of others come, too."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:  # there are none
+        pass
+
+
 def child_settle(name: str, channel: socket.socket, keep_output: bool = False) -> None:
     """Make a forked child one that only knows `channel`: no signals, no other descriptors, a name of its own."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
@@ -13395,7 +13343,7 @@ class RootHelper:
             try:
                 out = rights.serve(request, descriptors)
             except OSError as error:
-                code = error.errno or errno.EIO
+                code = max(error.errno or 0, 0) or errno.EIO
             for descriptor in descriptors:
                 os.close(descriptor)
             channel.send(code.to_bytes(4, "big") + out)
@@ -13832,8 +13780,8 @@ def wait_for(ask: Callable[[Callable[..., None]], bool], seconds: float) -> Any:
 # 62 Upstream exchange
 #
 # Questions on their way: the pending table, a random port and id for each, one
-# receiver thread, retries from a heap; and the blocking exchange by TCP that
-# TCP clients' threads use.
+# receiver thread that also looks after time-outs, the thread that proves; and the
+# blocking exchange by TCP that TCP clients' threads use.
 #
 # Uses 10 11 13 15 21 22 30 41 42 44 50 51 53 60 61
 # ==============================================================================
@@ -14269,7 +14217,7 @@ class UpstreamExchange:
         try:
             message = dns_message_unpack(wire, pending.query)
         except WireError:
-            self._conclude(pending, malformed_message(pending.query), server, now)
+            self._conclude(pending, malformed_message(pending.query), server)
             return
         rcode = message.flags & 15
         if rcode in (SERVFAIL, REFUSED):
@@ -14283,7 +14231,7 @@ class UpstreamExchange:
         if rcode in (NOERROR, NXDOMAIN):
             server.nxdomain += rcode == NXDOMAIN
             pending.group.won(server)
-        self._conclude(pending, message, server, now)
+        self._conclude(pending, message, server)
 
     def _settle(self, pending: PendingQuestion, now: float) -> None:
         """A server is done without a good answer: ask another, wait for those that are out, or pass the failure on."""
@@ -14291,9 +14239,9 @@ class UpstreamExchange:
             return
         if self._try_next(pending, now) or pending.open_servers(now) or pending.failure is None:
             return
-        self._conclude(pending, *pending.failure, now)
+        self._conclude(pending, *pending.failure)
 
-    def _conclude(self, pending: PendingQuestion, message: DnsMessage, server: Upstream, now: float) -> None:
+    def _conclude(self, pending: PendingQuestion, message: DnsMessage, server: Upstream) -> None:
         """Take a reply: to its proof where there is to be one, else to everyone who waits."""
         pending.proving = True
         if pending.fetch is not None and message.flags & FLAG_TC:
@@ -14347,8 +14295,8 @@ class UpstreamExchange:
     def _fill_sets(self, reply: DnsReply) -> None:
         """Put addresses into sets of the kernel before the reply leaves; what was taken goes into the query log."""
         lines = []
-        for target, addresses, text in reply.elements:
-            lines += [text % address_format(address) for address in self._netfilter.add(target, addresses)]
+        for target, addresses, around in reply.elements:
+            lines += [address_format(one).join(around) for one in self._netfilter.add(target, addresses)]
         if lines and reply.state.log.queries:
             reply.texts = lines + reply.texts
 
@@ -14402,7 +14350,7 @@ class UpstreamExchange:
             if self._try_next(pending, now):
                 pending.retry_in = max(pending.retry_in, min(server.patience() for server in pending.sent))
             elif pending.failure is not None and not pending.open_servers(now):
-                self._conclude(pending, *pending.failure, now)
+                self._conclude(pending, *pending.failure)
                 continue
             else:
                 self._again(pending, now)
@@ -14419,7 +14367,7 @@ class UpstreamExchange:
 
     def _give_up(self, pending: PendingQuestion, now: float) -> None:
         if pending.failure is not None:
-            self._conclude(pending, *pending.failure, now)
+            self._conclude(pending, *pending.failure)
         elif pending.fetch is not None:
             self._fetch_failed(pending)
         elif self._forget(pending):
@@ -15343,11 +15291,8 @@ class ScriptHelper:
         self._calls: collections.deque[ScriptCall | None] = collections.deque()
         self._wake = threading.Semaphore(0)
         self._gone = False
+        self._thread: threading.Thread | None = None
         self._ours, theirs = socket.socketpair()
-        self._threads = [
-            threading.Thread(target=self._hand_over, name="script", daemon=True),
-            threading.Thread(target=self._listen, name="script-log", daemon=True),
-        ]
         if os.fork():
             theirs.close()
             return
@@ -15359,8 +15304,9 @@ class ScriptHelper:
 
     def start(self) -> None:
         """Start the threads (after the last fork)."""
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._hand_over, name="script", daemon=True)
+        self._thread.start()
+        threading.Thread(target=self._listen, name="script-log", daemon=True).start()
 
     def put(self, call: ScriptCall | None) -> None:
         """Queue a call; a script that is far too slow loses the newest ones."""
@@ -15401,8 +15347,8 @@ class ScriptHelper:
     def stop(self) -> None:
         """Hand over what waits; the helper finishes it by itself, also when we have ended."""
         self.put(None)
-        if self._threads[0].is_alive():
-            self._threads[0].join(SCRIPT_PATIENCE)
+        if self._thread is not None:
+            self._thread.join(SCRIPT_PATIENCE)
 
 
 def _script_frame(value: Any) -> bytes:
@@ -15748,10 +15694,11 @@ class LeaseWriter:
         self._wanted = False
         self._retry_at = 0.0
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread (after the last fork)."""
+        """Start the thread (after the last fork: from Python 3.13 on a fork spoils those that have not begun)."""
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
         self._thread.start()
 
     def put(self, delivery: Any) -> None:
@@ -15812,7 +15759,8 @@ class LeaseWriter:
             self._stopping = True
             self._wanted = self._wanted or self._retry_at > 0
             self._condition.notify()
-        self._thread.join(LEASE_STOP_SECONDS)
+        if self._thread is not None:
+            self._thread.join(LEASE_STOP_SECONDS)
 
 
 # ==============================================================================
@@ -15912,7 +15860,7 @@ class Pinger:
         )
         self._id = os.getpid() & 0xFFFF
 
-    def send(self, address: int, interface: str) -> None:
+    def send(self, address: int) -> None:
         """Send an echo request; what cannot be sent will not be answered."""
         head = struct.pack("!BBHHH", 8, 0, 0, self._id, 1)
         packet = head[:2] + _checksum(head).to_bytes(2, "big") + head[4:]
@@ -16290,7 +16238,7 @@ class Dhcp4Server(socketserver.UDPServer):
             return
         if waiting is None:
             self._pinging[address] = [(message, arrival)]
-            self.pinger.send(address, arrival.interface)
+            self.pinger.send(address)
             self._later(DHCP_PING_SECONDS, functools.partial(self._ping_done, address, False))
         elif all(other.hardware != message.hardware for other, _ in waiting) and len(waiting) < DHCP_PINGS_MAX:
             waiting.append((message, arrival))
@@ -16573,7 +16521,7 @@ class DhcpRuntime:
         now = time.monotonic()
         bad = self.leases.read(text, reference, now)
         if bad:
-            self._report_bad(config, bad)
+            self._report_bad(bad)
         if len(self.leases) > config.dhcp_lease_max:
             log.warning(
                 f"{len(self.leases)} stored leases are more than dhcp-lease-max={config.dhcp_lease_max}", TAG_DHCP
@@ -16618,7 +16566,7 @@ class DhcpRuntime:
             )
         return text, reference
 
-    def _report_bad(self, config: Config, bad: Sequence[bytes]) -> None:
+    def _report_bad(self, bad: Sequence[bytes]) -> None:
         for line in bad[:10]:
             self._log.warning(
                 f"ignoring invalid line in lease database: {line[:200].decode('utf-8', 'replace')}", TAG_DHCP
@@ -17531,9 +17479,9 @@ class UbusClient(DnsListener):
 
     def _serve(self) -> None:
         assert self._sock is not None
+        for place, name in enumerate(self._objects):
+            self._add_object(place, name)
         while True:
-            for place, name in enumerate(self._objects if not self._ids and not self._adding else ()):
-                self._add_object(place, name)
             ready = {fd for fd, _ in self._poll.poll(self._patience())}
             if self._wake in ready:
                 os.eventfd_read(self._wake)
@@ -17582,7 +17530,7 @@ class UbusClient(DnsListener):
     # -- what comes --
 
     def _on_data(self, message: UbusMessage) -> None:
-        place = self._adding.get(message.serial)
+        place = self._adding.get(message.serial) if not message.peer else None
         number = message.number(UBUS_ATTR_OBJECT)
         if place is not None and number is not None:
             self._ids[number] = place
@@ -17595,7 +17543,7 @@ class UbusClient(DnsListener):
                 return
 
     def _on_status(self, message: UbusMessage) -> None:
-        place = self._adding.pop(message.serial, None)
+        place = self._adding.pop(message.serial, None) if not message.peer else None
         code = message.number(UBUS_ATTR_STATUS) or 0
         if place is not None:
             if code:
@@ -17607,7 +17555,9 @@ class UbusClient(DnsListener):
         one, at, waiting = self._find(message.serial)
         if one is None:
             return
-        if waiting is None:  # of ubusd: who will answer
+        if waiting is None:  # from ubusd, in the name of our object: who will answer
+            if message.peer not in self._ids:
+                return
             waiting = set(ubus_numbers(message.attributes.get(UBUS_ATTR_SUBSCRIBERS, b"")))
             one.open[message.serial] = at, waiting
         else:
@@ -17641,12 +17591,13 @@ class UbusClient(DnsListener):
     def _set_allowlist(self, message: UbusMessage) -> int:
         assert self._allow is not None
         try:
-            fields = message.fields()
-            mark, mask, patterns = fields.get("mark", 0), fields.get("mask", 0xFFFFFFFF), fields.get("patterns", [])
-            if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
+            fields = {"mask": 0xFFFFFFFF, "patterns": [], **message.fields()}
+            mark, mask, patterns = fields.get("mark"), fields["mask"], fields["patterns"]
+            if not (isinstance(mark, int) and isinstance(mask, int) and isinstance(patterns, list)):
                 return UBUS_BAD_ARGUMENT
-            joined = "," + "/".join(patterns) if patterns else ""
-            (rule,) = value_connmark(f"{mark}/{mask}{joined}")
+            if not all(isinstance(one, str) and one and not {"/", ","} & set(one) for one in patterns):
+                return UBUS_BAD_ARGUMENT
+            (rule,) = value_connmark(f"{mark}/{mask}" + (f",{'/'.join(patterns)}" if patterns else ""))
         except (WireError, ConfigError):
             return UBUS_BAD_ARGUMENT
         self._allow(rule.mark, rule.mask, rule.patterns)
@@ -17677,7 +17628,10 @@ class UbusClient(DnsListener):
         return None, 0, None
 
     def _finish(self, one: Consultation) -> None:
-        self._consultations.remove(one)
+        try:
+            self._consultations.remove(one)
+        except ValueError:  # who asked has taken it back
+            return
         try:
             one.done(one.answers)
         except Exception as error:  # the bus has nothing to do with it
@@ -17706,7 +17660,8 @@ _UBUS_HANDLERS: dict[int, Callable[[UbusClient, UbusMessage], None]] = {
 # 70 Building the state
 #
 # What configuration, hosts files, servers-file and resolv file say, put together
-# for DNS.
+# for DNS; and what is watched beside: the resolv files, and whether the clock is
+# right (DNSSEC).
 #
 # Uses 10 11 13 20 21 30 31 33 40 42 60
 # ==============================================================================
@@ -18040,6 +17995,12 @@ class Daemon:
         self._background(config, account)
         self._log.start()
         self._announce(config)
+        self._go(config, exchange)
+        if self._status >= 0:
+            self._detach()
+
+    def _go(self, config: Config, exchange: UpstreamExchange) -> None:
+        """Start the threads."""
         threading.stack_size(1 << 18)
         if self._script is not None:
             self._script.start()
@@ -18219,8 +18180,6 @@ class Daemon:
             user = user_find(config.dhcp_scriptuser)
             self._script = ScriptHelper(config.dhcp_script, user, bool(config.no_daemon), self._log)
         self._become(config, account)
-        if self._status >= 0:
-            self._detach()
 
     def _become(self, config: Config, account: tuple[int, int] | None) -> None:
         """Give root's rights up, and look whether what is left is enough."""
@@ -18472,6 +18431,8 @@ class Daemon:
                     self._interfaces_changed()
                 self._poll_files()
                 self._tidy()
+                if os.getpid() == 1:
+                    children_reap()
             except Exception as error:  # the daemon outlives whatever goes wrong here
                 self._log.failure("main", error)
         return code
@@ -18604,7 +18565,7 @@ class Daemon:
         if old.port:
             self._listen(config, fatal=False)
         self._tftp_use(config)
-        gc.freeze()  # what was loaded stays: no use in walking it (72)
+        gc.freeze()  # what was loaded stays: no use in walking it
 
     def _tftp_use(self, config: Config) -> None:
         """Let TFTP know of a new configuration or of new interfaces; transfers go on."""
@@ -18916,8 +18877,6 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     if arguments in (["--version"], ["-v"]):
         return _print(version_text())
-    if argv is None and not {"--test", "--help", "-w", "--version", "-v"} & set(arguments):
-        _start_afresh(sys._getframe(1).f_code)
     _signals_install(_starting_signal)
     source = SystemSource()
     result = config_load(arguments, source)
@@ -18942,6 +18901,22 @@ def main(argv: list[str] | None = None) -> int:
     return _serve(result.config, arguments, source)
 
 
+def _start_failed(daemon: Daemon, log: Log, error: Exception) -> int:
+    """Say why there is no service, in the log and to whoever waits for the start; give the exit code."""
+    if isinstance(error, MemoryError):
+        error = StartError(EXIT_MEMORY, "could not get memory")
+    elif not isinstance(error, StartError):
+        log.failure("start", error)
+        error = StartError(EXIT_MISC, f"internal error: {type(error).__name__}: {error}")
+    log.error(str(error))
+    log.put((LOG_CRITICAL, "", "FAILED to start up"))
+    if log.sinks:
+        log.flush()
+    if not daemon.report_failure(error):
+        sys.stderr.write(f"\ndnsmasq: {error}\n")
+    return error.code
+
+
 def _serve(config: Config, arguments: list[str], source: SystemSource) -> int:
     os.umask(0o022)
     sys.setswitchinterval(0.001)  # a list that loads must not hold the packets up for long
@@ -18949,23 +18924,15 @@ def _serve(config: Config, arguments: list[str], source: SystemSource) -> int:
     twin = twin_end(config.pid_file, arguments)
     if twin:
         log.info(f"taking over from process {twin}, which was started by the same command line")
+    threading.excepthook = lambda args: log.failure(
+        args.thread.name if args.thread else "?", args.exc_value or OSError()
+    )
     daemon = Daemon(config, functools.partial(config_load, arguments, source), process_name(), log)
     _signals_install(daemon.take_signal)
     try:
         daemon.start()
-    except StartError as error:
-        log.error(str(error))
-        log.put((LOG_CRITICAL, "", "FAILED to start up"))
-        if log.sinks:
-            log.flush()
-        if not daemon.report_failure(error):
-            sys.stderr.write(f"\ndnsmasq: {error}\n")
-        return error.code
-    except MemoryError:
-        failure = StartError(EXIT_MEMORY, "could not get memory")
-        if not daemon.report_failure(failure):
-            sys.stderr.write(f"\ndnsmasq: {failure}\n")
-        return EXIT_MEMORY
+    except Exception as error:
+        return _start_failed(daemon, log, error)
     # Nothing on the packets' way makes cycles: the collector would only walk the cache again and again.
     gc.freeze()
     gc.disable()
@@ -18975,4 +18942,6 @@ def _serve(config: Config, arguments: list[str], source: SystemSource) -> int:
 
 
 if __name__ == "__main__":
+    if not {"--test", "--help", "-w", "--version", "-v"} & set(sys.argv[1:]):
+        _start_afresh(sys._getframe().f_code)
     sys.exit(main())

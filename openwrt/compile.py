@@ -17,8 +17,9 @@ readers and debuggers need.  Against a plain compilation half of its size is sav
                            version of Python
   constants                a name that the module gives a number or a text once, and never
                            another, is replaced by its value, and its assignment goes
-  names of variables       a, b, c ... also those of parameters that no call names
-  qualified names          of functions; the log does not show them
+  names                    of local variables, of parameters that no call names, and of the
+                           module's functions and tables they are short; functions do not
+                           know theirs
 
 What this needs of the source is checked: nothing may look at variables by name.
 The version is the text that `--version` prints, for the launcher to answer with.
@@ -76,21 +77,25 @@ class Annotations(ast.NodeTransformer):
         return ast.Assign([node.target], node.value)
 
 
-class Constants(ast.NodeTransformer):
-    """Put the values of the module's constants where their names are, and take the assignments away."""
+class Globals(ast.NodeTransformer):
+    """Put the values of the module's constants where their names are; give functions and tables short names."""
 
     def __init__(self, tree: ast.Module) -> None:
         self._values: dict[str, Any] = {}
+        self._short: dict[str, str] = {}
         written = collections.Counter(name for node in ast.walk(tree) for name in names_written(node))
-        for statement in tree.body:
-            for name, value in assignments(statement):
-                if written[name] == 1:
-                    self._keep(name, compile(ast.Expression(value), name, "eval"))
         # What a text names, as __all__ does, can still be asked for.
-        gone = self._values.keys() - {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} | {"version_text"}
+        short = (f"_{name}" for name in short_names() if f"_{name}" not in written)
         for statement in list(tree.body):
-            names = {name for name, _ in assignments(statement)}
-            if names and names <= gone:
+            values = dict(assignments(statement))
+            once = [name for name in [*values, getattr(statement, "name", "")] if written[name] == 1]
+            for name in once:
+                if name in values:
+                    self._keep(name, compile(ast.Expression(values[name]), name, "eval"))
+                if name not in self._values and name not in texts and not isinstance(statement, ast.ClassDef):
+                    self._short[name] = next(short)
+            if values and values.keys() <= self._values.keys() - texts:
                 tree.body.remove(statement)
 
     def _keep(self, name: str, expression: types.CodeType) -> None:
@@ -102,7 +107,12 @@ class Constants(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if isinstance(node.ctx, ast.Load) and node.id in self._values:
             return ast.Constant(self._values[node.id])
+        node.id = self._short.get(node.id, node.id)
         return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.name = self._short.get(node.name, node.name)
+        return self.generic_visit(node)
 
 
 def names_written(node: ast.AST) -> Iterator[str]:
@@ -132,8 +142,10 @@ def slim(code: types.CodeType, spoken: set[str]) -> types.CodeType:
     """Leave out of compiled code what nothing reads; `spoken` are the names that calls give."""
     inner = tuple(slim(item, spoken) if isinstance(item, types.CodeType) else item for item in code.co_consts)
     changes: dict[str, Any] = {"co_consts": inner, "co_linetable": b""}
+    if not code.co_name.startswith("__"):  # such names are looked at
+        changes["co_name"] = ""
     if sys.version_info >= (3, 11):
-        changes["co_qualname"] = code.co_name
+        changes["co_qualname"] = changes.get("co_name", code.co_name)
     if code.co_flags & CO_OPTIMIZED:
         by_place = code.co_argcount
         by_name = code.co_varnames[by_place : by_place + code.co_kwonlyargcount]
@@ -150,7 +162,7 @@ def build(source: str) -> tuple[ast.Module, types.CodeType]:
         if isinstance(node, ast.Name) and node.id in BY_NAME:
             raise SystemExit(f"line {node.lineno}: {node.id} may look at variables whose names are shortened")
     tree = Annotations().visit(tree)
-    tree = ast.fix_missing_locations(Constants(tree).visit(tree))
+    tree = ast.fix_missing_locations(Globals(tree).visit(tree))
     return tree, compile(tree, "pydnsmasq.py", "exec", dont_inherit=True, optimize=2)
 
 
@@ -167,7 +179,7 @@ def version_text(tree: ast.Module) -> str:
 def find_place(code: types.CodeType, first: int, offset: int) -> Iterator[str]:
     """Tell the line at `offset` in each piece of code that begins at line `first`."""
     if code.co_firstlineno == first:
-        yield from (f"line {line} ({code.co_name})" for start, end, line in code.co_lines() if start <= offset < end)
+        yield from (f"line {line}" for start, end, line in code.co_lines() if start <= offset < end)
     for item in code.co_consts:
         if isinstance(item, types.CodeType):
             yield from find_place(item, first, offset)

@@ -215,7 +215,7 @@ _TEXTS: dict[str, Any] = {
     "HINFO": lambda data, at, raw: " ".join(_strings(raw)),
     "SOA": _text_soa,
     "NAPTR": _text_naptr,
-    "CAA": lambda data, at, raw: f'{raw[0]} "{raw[2:2 + raw[1]].decode()}" "{raw[2 + raw[1]:].decode("latin-1")}"',
+    "CAA": lambda data, at, raw: f'{raw[0]} "{raw[2 : 2 + raw[1]].decode()}" "{raw[2 + raw[1] :].decode("latin-1")}"',
 }
 
 

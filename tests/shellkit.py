@@ -107,12 +107,13 @@ class Exchange:
 
     def ask(
         self, name: str | bytes, qtype: str = "A", *, client: str = "127.0.0.9", port: int = 1000, tcp: bool = False,
-        **options: Any,
+        mark: int = 0, **options: Any,
     ) -> Waiter:  # fmt: skip
-        """Put a question as a client would, past everything local."""
+        """Put a question as a client would, past everything local; `mark` is that of its connection."""
         wire = dnswire.build_query(name, qtype, **options)
         waiter = Waiter(None)
         peer = pydnsmasq.DnsClient(client, port, tcp, waiter.queue.put)
+        peer.mark, peer.marked = lambda: mark, mark
         answer = pydnsmasq.dns_answer(pydnsmasq.dns_query_unpack(wire), peer, self.state, time.monotonic())
         silent = pydnsmasq.QUERY_LOG_SILENT
         if answer.outcome != "forward":

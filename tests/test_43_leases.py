@@ -134,7 +134,7 @@ def test_what_is_removed_is_gone_everywhere() -> None:
     assert len(made) == 0
     assert made.find(mac("m1"), 1, b"x") is None
     assert made.find_hardware(mac("m1"), 1) == []
-    assert made.holder(name("pc")) is None
+    assert made._by_name.get(name("pc")) is None
     assert texts(made) == []
     assert made.expired(NOW + 10_000) == []
     assert made.make(".50", "m2").new
@@ -222,7 +222,7 @@ def test_names(settings: list[str], expected: dict[str, str], losers: list[str],
     assert (made.names(), lost) == (expected, losers)
     for lease in made.by_address.values():
         if lease.name:
-            assert made.holder(name(lease.name.lower())) is lease
+            assert made._by_name.get(name(lease.name.lower())) is lease
     held = {lease.name.lower() for lease in made.by_address.values() if lease.name}
     assert set(made._by_name) == {name(one) for one in held}
 
@@ -241,10 +241,10 @@ def test_with_dhcp_fqdn_the_domains_are_apart() -> None:
     assert made.named(".50", "pc", LAN) is None
     assert made.named(".51", "pc", other) is None
     assert made.names() == {".50": "pc", ".51": "pc"}
-    assert made.holder(name("pc.lan.test")) is made.at(".50")
+    assert made._by_name.get(name("pc.lan.test")) is made.at(".50")
     loser = made.named(".52", "PC", name("LAN.test"))
     assert loser is made.at(".50")
-    assert made.holder(name("pc.other.test")) is made.at(".51")
+    assert made._by_name.get(name("pc.other.test")) is made.at(".51")
 
 
 def test_a_name_without_a_domain_counts_alone_with_dhcp_fqdn() -> None:

@@ -106,7 +106,7 @@ def test_flush_forgets_all_but_signatures() -> None:
     store = p.DnssecStore()
     store.learn(name("a"), p.TYPE_DS, fact())
     store.note(b"good", True)
-    store.add_ranges(name("z"), SOA, [nsec("a.z b.z A")], NOW)
+    store.add_ranges(name("z"), SOA, [nsec("a.z b.z A")])
     assert store.knows_ranges()
     store.flush()
     assert (store.facts(), store.knows_ranges(), store.zone_soa(name("z"), NOW)) == ([], False, None)
@@ -156,7 +156,7 @@ def found_at(store: Any, text: str, now: int = NOW, zone: str = "z") -> str:
 def test_the_range_at_a_place() -> None:
     store = p.DnssecStore()
     lines = ["m.z p.z A", "b.z d.z A", "x.z z A", "z b.z SOA"]  # in any order; d to m and p to x are not known
-    store.add_ranges(name("z"), SOA, [nsec(text) for text in lines], NOW)
+    store.add_ranges(name("z"), SOA, [nsec(text) for text in lines])
     places = "z:z *.z:z a.z:z b.z:b.z c.z:b.z x.b.z:b.z d.z:- e.z:- m.z:m.z o.z:m.z p.z:- x.z:x.z y.z:x.z w.z:-"
     for row in places.split():
         place, owner = row.split(":")
@@ -166,14 +166,14 @@ def test_the_range_at_a_place() -> None:
 
 def test_the_last_range_goes_over_the_end_of_the_zone() -> None:
     store = p.DnssecStore()
-    store.add_ranges(name("z"), SOA, [nsec3(b"p", b"b")], NOW)
+    store.add_ranges(name("z"), SOA, [nsec3(b"p", b"b")])
     for place, there in ((b"p", True), (b"q", True), (b"a", True), (b"b", False), (b"c", False)):
         assert (store.range_at(name("z"), place, SALTED, NOW) is not None) is there
 
 
 def test_ranges_and_soa_end() -> None:
     store = p.DnssecStore()
-    store.add_ranges(name("z"), SOA, [nsec("b.z d.z A", expires=NOW + 10), nsec("m.z p.z A")], NOW)
+    store.add_ranges(name("z"), SOA, [nsec("b.z d.z A", expires=NOW + 10), nsec("m.z p.z A")])
     assert found_at(store, "c.z", NOW + 9) == "b.z"
     assert found_at(store, "c.z", NOW + 10) == "-"
     assert found_at(store, "n.z", NOW + 59) == "m.z"
@@ -183,9 +183,9 @@ def test_ranges_and_soa_end() -> None:
 
 def test_a_range_takes_the_place_of_the_one_before() -> None:
     store = p.DnssecStore()
-    store.add_ranges(name("z"), SOA, [nsec("b.z d.z A", expires=NOW + 10)], NOW)
+    store.add_ranges(name("z"), SOA, [nsec("b.z d.z A", expires=NOW + 10)])
     later = (b"new", (), 30, NOW + 90)
-    store.add_ranges(name("z"), later, [nsec("b.z c.z A")], NOW)
+    store.add_ranges(name("z"), later, [nsec("b.z c.z A")])
     assert found_at(store, "b.z", NOW + 20) == "b.z"
     assert found_at(store, "c.z") == "-"
     assert store.zone_soa(name("z"), NOW) == later
@@ -194,11 +194,11 @@ def test_a_range_takes_the_place_of_the_one_before() -> None:
 def test_a_new_salt_ends_the_ranges_with_the_old_one() -> None:
     store = p.DnssecStore()
     for hashing in (SALTED, (b"\xab", 4), (b"", 4), (b"", 0)):
-        store.add_ranges(name("z"), SOA, [nsec3(b"b", b"d", hashing), nsec3(b"m", b"p", hashing)], NOW)
+        store.add_ranges(name("z"), SOA, [nsec3(b"b", b"d", hashing), nsec3(b"m", b"p", hashing)])
         assert store.hashing(name("z")) == hashing
         assert store.range_at(name("z"), b"c", hashing, NOW) is not None
         assert store.range_at(name("z"), b"c", (b"\xab", 9), NOW) is None
-    store.add_ranges(name("z"), SOA, [nsec("b.z d.z A")], NOW)
+    store.add_ranges(name("z"), SOA, [nsec("b.z d.z A")])
     assert store.hashing(name("z")) is None
     assert found_at(store, "c.z") == "b.z"
     assert store.range_at(name("z"), b"n", SALTED, NOW) is None
@@ -210,14 +210,14 @@ def test_the_ranges_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(p, "DNSSEC_RANGES_MAX", 4)
     store = p.DnssecStore()
     for zone in ("a", "b", "a", "c"):
-        store.add_ranges(name(zone), SOA, [nsec(f"{label}.{zone} {label}m.{zone} A", zone) for label in "bm"], NOW)
+        store.add_ranges(name(zone), SOA, [nsec(f"{label}.{zone} {label}m.{zone} A", zone) for label in "bm"])
     there = {zone: found_at(store, f"b.{zone}", zone=zone) != "-" for zone in "abc"}
     assert there == {"a": True, "b": False, "c": True}
-    store.add_ranges(name("c"), SOA, [nsec(f"{label}.c {label}m.c A", "c") for label in "bmx"], NOW)
+    store.add_ranges(name("c"), SOA, [nsec(f"{label}.c {label}m.c A", "c") for label in "bmx"])
     assert (found_at(store, "b.a", zone="a"), found_at(store, "x.c", zone="c")) == ("-", "x.c")
-    store.add_ranges(name("d"), SOA, [nsec(f"{label}.d {label}m.d A", "d") for label in "abcdef"], NOW)
+    store.add_ranges(name("d"), SOA, [nsec(f"{label}.d {label}m.d A", "d") for label in "abcdef"])
     assert not store.knows_ranges()
-    store.add_ranges(name("a"), SOA, [nsec(f"{label}.a {label}m.a A", "a") for label in "abcd"], NOW)
+    store.add_ranges(name("a"), SOA, [nsec(f"{label}.a {label}m.a A", "a") for label in "abcd"])
     assert found_at(store, "d.a", zone="a") == "d.a"  # the count is right after all this
 
 
@@ -225,7 +225,7 @@ def test_a_salt_that_changes_all_the_time_is_counted_rightly(monkeypatch: pytest
     monkeypatch.setattr(p, "DNSSEC_RANGES_MAX", 3)
     store = p.DnssecStore()
     for turn in range(10):
-        store.add_ranges(name("z"), SOA, [nsec3(b"b", b"d", (b"", turn)), nsec3(b"m", b"p", (b"", turn))], NOW)
+        store.add_ranges(name("z"), SOA, [nsec3(b"b", b"d", (b"", turn)), nsec3(b"m", b"p", (b"", turn))])
         assert store.range_at(name("z"), b"c", (b"", turn), NOW) is not None
 
 
@@ -236,7 +236,7 @@ def test_many_threads() -> None:
     def run(seed: int) -> None:
         for turn in range(150):
             zone = f"z{(seed + turn) % 3}"
-            store.add_ranges(name(zone), SOA, [nsec(f"b{turn}.{zone} c.{zone} A", zone)], NOW)
+            store.add_ranges(name(zone), SOA, [nsec(f"b{turn}.{zone} c.{zone} A", zone)])
             one = store.range_at(name(zone), p.dns_name_order(name(f"bz.{zone}")), None, NOW)
             store.learn(name(zone), p.TYPE_DS, fact())
             store.note(b"%d" % turn, bool(turn & 1))
@@ -440,7 +440,7 @@ def test_what_is_denied_later(question: str, owners: str, expected: str) -> None
     store = p.DnssecStore()
     ranges = ranges_of(owners.split(), False)
     if ranges:
-        store.add_ranges(name("z"), SOA, ranges, NOW)
+        store.add_ranges(name("z"), SOA, ranges)
     got = p.dnssec_ranges_denial(store, name(asked), type_code(rrtype), NOW)
     assert told(got and got[1]) == expected
     assert got is None or got[0] == name("z")
@@ -450,12 +450,12 @@ def test_what_is_denied_later(question: str, owners: str, expected: str) -> None
 def test_the_closest_zone_speaks() -> None:
     """Of names in a child that has ranges of its own the parent says nothing."""
     store = p.DnssecStore()
-    store.add_ranges(name("z"), SOA, [nsec("a.z z A")], NOW)
+    store.add_ranges(name("z"), SOA, [nsec("a.z z A")])
     assert p.dnssec_ranges_denial(store, name("x.c.z"), 1, NOW) is None  # the wildcard may be there
-    store.add_ranges(name("z"), SOA, [nsec("z a.z SOA")], NOW)
+    store.add_ranges(name("z"), SOA, [nsec("z a.z SOA")])
     got = p.dnssec_ranges_denial(store, name("x.c.z"), 1, NOW)
     assert got is not None and got[0] == name("z")
-    store.add_ranges(name("c.z"), SOA, [nsec("b.c.z d.c.z A", "c.z")], NOW)
+    store.add_ranges(name("c.z"), SOA, [nsec("b.c.z d.c.z A", "c.z")])
     assert p.dnssec_ranges_denial(store, name("x.c.z"), 1, NOW) is None
     got = p.dnssec_ranges_denial(store, name("c.z"), type_code("DS"), NOW)
     assert got is None
@@ -467,7 +467,7 @@ def hashed_store(iterations: int) -> Any:
     place = p.nsec3_hash(name("z"), b"\xab", iterations)
     one = p.DnssecRange(name("z"), name("z"), place, place, frozenset((p.TYPE_SOA, p.TYPE_NS)))
     one.hashing, one.expires = (b"\xab", iterations), NOW + 60
-    store.add_ranges(name("z"), SOA, [one], NOW)
+    store.add_ranges(name("z"), SOA, [one])
     return store
 
 

@@ -1657,7 +1657,7 @@ def remember(prover: Prover, asked: str | bytes, rrtype: str | int = A) -> None:
     outcome = prover.prove(asked, rrtype).outcome
     if outcome.ranges:
         owner, rdata, signature, ttl = outcome.soa
-        prover.store.add_ranges(owner, (rdata, signature, ttl, NOW + ttl), outcome.ranges, NOW)
+        prover.store.add_ranges(owner, (rdata, signature, ttl, NOW + ttl), outcome.ranges)
 
 
 @pytest.mark.parametrize("kind", ["nsec", "nsec3"])
@@ -1739,8 +1739,8 @@ def test_a_zone_with_both_kinds_of_denial() -> None:
     assert outcome.status == "SECURE"
     owner, rdata, signatures, ttl = outcome.soa
     store = p.DnssecStore()
-    store.add_ranges(owner, (rdata, signatures, ttl, NOW + ttl), outcome.ranges, NOW)
-    store.add_ranges(owner, (rdata, signatures, ttl, NOW + ttl), outcome.ranges[::-1], NOW)
+    store.add_ranges(owner, (rdata, signatures, ttl, NOW + ttl), outcome.ranges)
+    store.add_ranges(owner, (rdata, signatures, ttl, NOW + ttl), outcome.ranges[::-1])
     assert p.dnssec_ranges_denial(store, name("nx.www.z.tld"), A, NOW) is not None
 
 

@@ -973,3 +973,26 @@ def test_any_question_is_decided() -> None:
         assert answer.outcome in ("reply", "forward", "silence")
         if answer.outcome == "reply":
             dnswire.parse(answer.finish(True)[0])
+
+
+# -- sets of the kernel ------------------------------------------------------------------------------
+
+TABLES = [
+    ([], ()),
+    (["ipset=/a.test/b.c/x,y"], (("ipset", {"a.test": ("x", "y"), "b.c": ("x", "y")}),)),
+    (["ipset=/A.test/x", "ipset=/a.TEST/y"], (("ipset", {"a.test": ("x",)}),)),
+    (["ipset=/#/x", "ipset=y"], (("ipset", {".": ("x",)}),)),
+    (["ipset=/*.a.test/*b.test/c.test/x"], (("ipset", {"c.test": ("x",)}),)),
+    (["nftset=/a.test/t#s", "ipset=/b.test/x"], (("ipset", {"b.test": ("x",)}), ("nftset", {"a.test": ("ip t s",)}))),
+    (["nftset=/a.test/t#s,6#inet#t#v"], (("nftset", {"a.test": ("ip t s", "6 inet t v")}),)),
+]
+
+
+@pytest.mark.parametrize(("lines", "expected"), TABLES)
+def test_sets_of_domains(lines: list[str], expected: Any) -> None:
+    found = p.kernel_set_tables(Pure(*lines).config)
+    shown = [
+        (option, {p.dns_name_format(domain) or ".": tuple(map(str, sets)) for domain, sets in table.items()})
+        for option, table in found
+    ]
+    assert tuple(shown) == expected

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import pydnsmasq as p
-from pure import Pure, at
+from pure import Pure, Seen, at, name
 
 LINES = """server=8.8.8.8
 local-ttl=33
@@ -321,3 +321,117 @@ def test_the_path_is_in_its_order() -> None:
     wanted = ["answer_transfer", "answer_authority", "answer_loop_probe", "answer_foreign", "answer_records",
               "answer_filters", "answer_private", "answer_rules"]  # fmt: skip
     assert [one for one in names if one in wanted] == wanted
+
+
+# -- names that the mark of a connection allows ----------------------------------------------------
+
+RULES = [
+    "connmark-allowlist=16/240,*.ok.test",
+    "connmark-allowlist=32/32,*.bad.test/x.test",
+    "connmark-allowlist=64/64,*",
+]
+ANSWERS = ["host-record=a.ok.test,10.0.0.1", "host-record=_u.ok.test,10.0.0.2", "server=8.8.8.8"]
+ENABLED = "connmark-allowlist-enable"
+
+
+def marked(mark: int | None, asked: str, *lines: str, qtype: str = "A", **how: Any) -> tuple[Any, Any]:
+    """Ask by a connection with a mark (None: nobody can tell); what became of it, and the client."""
+    pure = Pure(*lines, *ANSWERS)
+    client = pure.client()
+    client.mark = None if mark is None else lambda: mark
+    answer = p.dns_answer(pure.query(asked, qtype, **how), client, pure.state, pure.now)
+    return Seen(answer, list(answer.texts)), client
+
+
+ALLOWED = [
+    # mask of -enable, mark, name, whether it may be asked for
+    ("", 0, "any.test", True), ("", None, "any.test", True),
+    ("", 0x10, "a.ok.test", True), ("", 0x10, "A.OK.Test", True), ("", 0x10, "a.bad.test", False),
+    ("", 0x10, "ok.test", False), ("", 0x10, "a.b.ok.test", False),
+    ("", 0x20, "a.bad.test", True), ("", 0x20, "a.ok.test", False), ("", 0x20, "x.test", True),
+    ("", 0x30, "a.bad.test", True), ("", 0x30, "a.ok.test", False),
+    ("", 0x05, "a.ok.test", False), ("", 0x110, "a.ok.test", True), ("", 0x50, "any.test", True),
+    ("", 0x40, ".", True), ("", 0x40, "_u.ok.test", True), ("", 0x10, "_u.ok.test", False), ("", 0x10, ".", False),
+    ("=240", 0x05, "any.test", True), ("=240", 0x100, "any.test", True), ("=240", 0x110, "a.ok.test", True),
+    ("=240", 0x110, "any.test", False), ("=240", 0x30, "a.ok.test", False), ("=240", 0x30, "a.bad.test", True),
+    ("=15", 0x10, "any.test", True), ("=16", 0x30, "a.ok.test", True), ("=16", 0x30, "a.bad.test", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mask", "mark", "asked", "allowed"), ALLOWED)
+def test_marks_allow_names(mask: str, mark: int | None, asked: str, allowed: bool) -> None:
+    seen, client = marked(mark, asked, ENABLED + mask, *RULES)
+    assert (seen.rcode != "REFUSED") == allowed
+    assert client.marked == (mark or 0) & int(mask[1:] or 0xFFFFFFFF)
+    assert not seen.answer.lasting, "another connection may have another mark"
+
+
+@pytest.mark.parametrize(
+    ("lines", "refused"),
+    [
+        ([], False),
+        (RULES, False),
+        ([ENABLED], True),
+        ([ENABLED, "connmark-allowlist=6"], True),
+        ([ENABLED, "connmark-allowlist=6", "connmark-allowlist=6/6,a.b"], True),
+        ([ENABLED, "connmark-allowlist=6", "connmark-allowlist=6/6,any.test"], False),
+        ([ENABLED, "connmark-allowlist=7,*"], True),
+    ],
+)
+def test_what_no_rule_allows_is_refused(lines: list[str], refused: bool) -> None:
+    assert (marked(6, "any.test", *lines)[0].rcode == "REFUSED") == refused
+
+
+KINDS = [
+    ("a.ok.test", "A"),
+    ("a.ok.test", "ANY"),
+    ("1.0.0.10.in-addr.arpa", "PTR"),
+    ("version.bind", "TXT"),
+    (".", "NS"),
+]
+
+
+@pytest.mark.parametrize(("asked", "qtype"), KINDS)
+def test_the_mark_is_looked_at_before_everything_else(asked: str, qtype: str) -> None:
+    how = {"klass": 3} if qtype == "TXT" else {}
+    lines = [ENABLED, "connmark-allowlist=1,b.test"]
+    seen, _ = marked(1, asked, *lines, qtype=qtype, edns=4096, flags="RD CD AD", do=True, **how)
+    message = seen.message
+    assert (message.rcode, message.flag_names(), seen.records) == ("REFUSED", "QR RD RA CD", [])
+    assert (message.edns_size, message.edns_flags, message.edns_options) == (1232, 0x8000, [(15, b"\0\x0f")])
+    assert [question.name for question in message.question] == [asked]
+    assert seen.lines == ["config error is REFUSED (EDE: blocked)"]
+    assert marked(1, asked, *lines, qtype=qtype, **how)[0].message.edns_size is None
+
+
+FITS = [
+    # pattern, names that fit, names that do not
+    ("*", "a a.b . _x.y -a.b", ""),
+    ("a.test", "a.test", "b.test a.a.test test xa.test a.tes"),
+    ("*.a.test", "x.a.test xn--a.a.test", "a.test x.y.a.test _x.a.test -x.a.test x-.a.test"),
+    ("*.*.a.test", "x.y.a.test", "x.a.test x.y.z.a.test"),
+    ("a*.b.test", "a.b.test ab.b.test a-b.b.test", "b.b.test ba.b.test a.a.b.test a-.b.test"),
+    ("*a.b.test", "a.b.test xa.b.test", "ab.b.test"),
+    ("a*a.b.test", "aa.b.test axa.b.test", "a.b.test"),
+    ("*x*.b.test", "x.b.test axb.b.test xx.b.test", "ab.b.test"),
+    ("a*b*.b.test", "ab.b.test axbx.b.test abb.b.test", "a.b.test ba.b.test"),
+    ("*b*c.b.test", "bc.b.test abxc.b.test bcc.b.test", "cb.b.test c.b.test"),
+    ("**.b.test", "x.b.test", "b.test x.y.b.test"),
+    ("*-a.b.test", "x-a.b.test", "a.b.test -a.b.test"),
+    ("A.B.test", "a.b.test", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pattern", "good", "bad"), FITS)
+def test_patterns_and_names(pattern: str, good: str, bad: str) -> None:
+    for asked, expected in [*((one, True) for one in good.split()), *((one, False) for one in bad.split())]:
+        key = name(asked).lower()
+        assert p.allowlist_admits({(1, 1): (pattern,)}, 1, key) == expected, asked
+        assert p.allowlist_admits({(1, 3): (), (1, 1): ("z.z", pattern)}, 1, key) == expected, "rules are joined"
+        assert not p.allowlist_admits({(2, 3): (pattern,)}, 1, key), "of another mark"
+
+
+def test_odd_octets_in_names_fit_no_pattern() -> None:
+    rules = {(1, 1): ("*.*.test", "*.a.test")}
+    for label in (b"a.b", b"\0", b"a\n", b"\xff", b"*", b" ", "ſ".encode()):
+        assert not p.allowlist_admits(rules, 1, bytes((len(label),)) + label + name("a.test"))

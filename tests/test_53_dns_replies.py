@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -587,6 +588,120 @@ def test_what_we_empty_carries_a_soa(lines: list[str], qtype: str, record: str) 
     assert [item.rtype for item in back.packed().authority] == ["SOA"]
     if entries(pure):
         assert len(pure.ask("x.example", qtype).authority) == 1
+
+
+# -- sets of the kernel -------------------------------------------------------------------
+
+V4A, V4B, V6A = "10.1.0.1", "10.1.0.2", "fd00::1"
+CHAIN = ["c.x.test 60 CNAME b.y.test", f"b.y.test 60 A {V4A}", f"b.y.test 60 A {V4B}"]
+TO_SETS: list[tuple[str, list[str], str, list[str], list[str]]] = [
+    # what, lines, question, answers, what goes into sets: SET ADDRESS DOMAIN
+    ("all addresses, each set", ["ipset=/x.test/s,t"], "c.x.test A", CHAIN,
+     [f"ipset add s {V4A} x.test", f"ipset add s {V4B} x.test", f"ipset add t {V4A} x.test",
+      f"ipset add t {V4B} x.test"]),
+    ("the name that was asked counts", ["ipset=/y.test/s"], "c.x.test A", CHAIN, []),
+    ("ipset comes first", ["nftset=/x.test/inet#f#n", "ipset=/x.test/s"], "x.test A", [f"x.test 60 A {V4A}"],
+     [f"ipset add s {V4A} x.test", f"nftset add inet f n {V4A} x.test"]),
+    ("the longest domain", ["ipset=/test/s", "ipset=/a.x.test/t", "ipset=/x.test/u", "nftset=/test/f#n"],
+     "b.x.test A", [f"b.x.test 60 A {V4A}"], [f"ipset add u {V4A} x.test", f"nftset add ip f n {V4A} test"]),
+    ("whole labels", ["ipset=/x.test/s"], "ax.test A", [f"ax.test 60 A {V4A}"], []),
+    ("letters do not matter", ["ipset=/X.Test/s"], "A.x.TEST A", [f"A.x.TEST 60 A {V4A}"],
+     [f"ipset add s {V4A} x.test"]),
+    ("the first line", ["ipset=/x.test/s", "ipset=/x.test/t"], "x.test A", [f"x.test 60 A {V4A}"],
+     [f"ipset add s {V4A} x.test"]),
+    ("every name", ["ipset=/#/s", "ipset=t"], "x.test A", [f"x.test 60 A {V4A}"], [f"ipset add s {V4A} "]),
+    ("every name by two slashes", ["ipset=//s"], "x.test A", [f"x.test 60 A {V4A}"], [f"ipset add s {V4A} "]),
+    ("every other name", ["nftset=/#/f#n", "nftset=/x.test/f#m"], "x.test A", [f"x.test 60 A {V4A}"],
+     [f"nftset add ip f m {V4A} x.test"]),
+    ("a star stands for nothing", ["ipset=/*.x.test/s"], "a.x.test A", [f"a.x.test 60 A {V4A}"], []),
+    ("families", ["nftset=/x.test/4#f#n,6#inet#f#m,f#o"], "x.test A", [f"x.test 60 A {V4A}", f"x.test 60 AAAA {V6A}"],
+     [f"nftset add 4 ip f n {V4A} x.test", f"nftset add 6 inet f m {V6A} x.test", f"nftset add ip f o {V4A} x.test",
+      f"nftset add ip f o {V6A} x.test"]),
+    ("an ipset is asked for both", ["ipset=/x.test/s"], "x.test AAAA", [f"x.test 60 AAAA {V6A}"],
+     [f"ipset add s {V6A} x.test"]),
+    ("names with a sign of their own", ["ipset=/x.test/50%d"], "x.test A", [f"x.test 60 A {V4A}"],
+     [f"ipset add 50%d {V4A} x.test"]),
+    ("TTL 0", ["ipset=/x.test/s"], "x.test A", [f"x.test 0 A {V4A}"], [f"ipset add s {V4A} x.test"]),
+    ("only addresses are asked for", ["ipset=/x.test/s"], "x.test ANY", [f"x.test 60 A {V4A}"], []),
+    ("no address", ["ipset=/x.test/s"], "x.test TXT", ["x.test 60 TXT one"], []),
+    ("another kind of answer", ["ipset=/x.test/s"], "x.test A", ["x.test 60 TXT one"], []),
+    ("alias", ["ipset=/x.test/s", "alias=10.1.0.1,10.9.9.9"], "x.test A", [f"x.test 60 A {V4A}"],
+     ["ipset add s 10.9.9.9 x.test"]),
+    ("filtered for the client alone", ["ipset=/x.test/s", "filter-A"], "x.test A", [f"x.test 60 A {V4A}"],
+     [f"ipset add s {V4A} x.test"]),
+    ("bogus-nxdomain", ["ipset=/x.test/s", "bogus-nxdomain=10.1.0.1"], "x.test A", [f"x.test 60 A {V4A}"], []),
+    ("ignore-address", ["ipset=/x.test/s", "ignore-address=10.1.0.1"], "x.test A", [f"x.test 60 A {V4A}"], []),
+    ("stop-dns-rebind", ["ipset=/x.test/s", "stop-dns-rebind"], "x.test A", [f"x.test 60 A {V4A}"], []),
+]  # fmt: skip
+
+
+class TakesAll:
+    """A Netfilter whose sets take all addresses."""
+
+    def add(self, target: Any, addresses: Sequence[bytes]) -> list[bytes]:
+        return list(addresses)
+
+
+def elements(reviewed: Any) -> list[str]:
+    """What goes into sets, as the query log has it."""
+    exchange = object.__new__(p.UpstreamExchange)
+    exchange._netfilter = TakesAll()
+    before = list(reviewed.texts)
+    exchange._fill_sets(reviewed)
+    return reviewed.texts[: len(reviewed.texts) - len(before)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "question", "answers", "expected"), [row[1:] for row in TO_SETS], ids=[row[0] for row in TO_SETS]
+)
+def test_addresses_for_sets(lines: list[str], question: str, answers: list[str], expected: list[str]) -> None:
+    asked, qtype = question.split()
+    back = upstream(*lines).reply(asked, qtype, *answers)
+    assert elements(back.reviewed) == expected
+
+
+@pytest.mark.parametrize("how", [{"flags": "RD CD"}, {"do": True}, {"edns": 512}])
+def test_what_else_a_client_asks_for_does_not_matter(how: dict[str, Any]) -> None:
+    back = upstream("ipset=/x.test/s").reply("x.test", "A", f"x.test 60 A {V4A}", query=how)
+    assert elements(back.reviewed) == [f"ipset add s {V4A} x.test"]
+
+
+def test_only_answers_count_and_only_of_the_internet() -> None:
+    pure = upstream("ipset=/x.test/s")
+    more = {"authority": [f"x.test 60 A {V4A}"], "additional": [f"x.test 60 A {V4B}"]}
+    assert not elements(pure.reply("x.test", "A", "x.test 60 TXT one", **more).reviewed)
+    for asked, answered, taken in ((1, 1, 1), (1, 3, 0), (3, 3, 0)):
+        question = pure.query("x.test", klass=asked)
+        wire = dnswire.build_reply(dnswire.parse(question.wire), answer=[dnswire.record(f"x.test 60 A {V4A}")])
+        message = p.dns_message_unpack(wire)
+        message.answers[0].rrclass = answered
+        reviewed = p.dns_review(message, question, pure.state, pure.now, p.Upstream("9.9.9.9", 53))
+        assert len(elements(reviewed)) == taken
+
+
+def test_what_comes_from_the_cache_goes_into_no_set() -> None:
+    pure = upstream("ipset=/x.test/s")
+    assert elements(pure.reply("x.test", "A", f"x.test 60 A {V4A}").reviewed)
+    assert pure.ask("x.test", "A").rdatas == [V4A]
+
+
+def test_addresses_in_the_place_of_others() -> None:
+    """What subscribers of the bus say is shown, and goes into the sets; it is no longer what was proved."""
+    pure = upstream("ipset=/x.test/s")
+    question = pure.query("c.x.test")
+    wire = dnswire.build_reply(dnswire.parse(question.wire), answer=[dnswire.record(one) for one in CHAIN])
+    reviewed = p.dns_review(
+        p.dns_message_unpack(wire),
+        question,
+        pure.state,
+        pure.now,
+        p.Upstream("9.9.9.9", 53),
+        replaced={2: addr("10.7.7.7")},
+    )
+    assert elements(reviewed) == [f"ipset add s {V4A} x.test", "ipset add s 10.7.7.7 x.test"]
+    shown = dnswire.parse(reviewed.pack(question, False))
+    assert shown.rdatas() == ["b.y.test", V4A, "10.7.7.7"] and reviewed.altered
+    assert pure.ask("c.x.test").rdatas == ["b.y.test", V4A, "10.7.7.7"]
 
 
 # -- client subnet, recursion ------------------------------------------------------------------------

@@ -1576,3 +1576,42 @@ def test_any_boot_rom() -> None:
                 assert dhcp.outcome.address or "dport" not in " ".join(words)
         assert not dhcp.table.by_address or first != [BESIDE]
     assert replies > 200
+
+
+# -- what the bus hears ------------------------------------------------------------------
+
+LEASED = {"mac": "02:aa:00:00:00:01", "ip": "10.5.0.70", "interface": "lan0"}
+NOTICES: list[tuple[str, list[str], str, list[tuple[str, dict[str, str]]]]] = [
+    ("a lease", [], "dora m1 req=.70", [("dhcp.ack", LEASED)]),
+    ("its name", [], "dora m1 req=.70 name=pc", [("dhcp.ack", LEASED | {"name": "pc"})]),
+    ("the name of dhcp-host", ["dhcp-host=02:aa:00:00:00:01,10.5.0.70,box"], "dora m1",
+     [("dhcp.ack", LEASED | {"name": "box"})]),
+    ("renewed", [], "dora m1 req=.70\nrequest m1 uni ci=.70", [("dhcp.ack", LEASED)] * 2),
+    ("released, without its name", [], "dora m1 req=.70 name=pc\nrelease m1 sid=.1 ci=.70",
+     [("dhcp.ack", LEASED | {"name": "pc"}), ("dhcp.release", LEASED)]),
+    ("refused", [], "request m1 sid=.1 req=10.8.0.60", []),
+    ("declined", [], "dora m1 req=.70\ndecline m1 sid=.1 req=.70", [("dhcp.ack", LEASED)]),
+    ("offered", [], "discover m1", []),
+    ("informed", [], "inform m1 ci=.70 from=.70 uni", [("dhcp.ack", LEASED)]),
+    ("in one step", ["dhcp-rapid-commit"], "discover m1 rapid= req=.70", [("dhcp.ack", LEASED)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("quiet", [[], ["quiet-dhcp"]])
+@pytest.mark.parametrize(("lines", "script", "expected"), [row[1:] for row in NOTICES], ids=[row[0] for row in NOTICES])
+def test_notices(lines: list[str], script: str, expected: list[Any], quiet: list[str]) -> None:
+    heard: list[tuple[str, dict[str, str]]] = []
+    for more, wanted in (([], []), (["enable-ubus"], expected)):
+        dhcp = Dhcp(RANGE, NINE, *lines, *quiet, *more)
+        dhcp.service.notify = lambda kind, fields: heard.append((kind, fields))
+        dhcp.play(script)
+        assert heard == wanted
+    for _, fields in heard:
+        assert list(fields) == [one for one in ("mac", "ip", "name", "interface") if one in fields]
+
+
+def test_a_ping_is_no_reason_to_tell_twice() -> None:
+    heard: list[str] = []
+    dhcp = Dhcp(RANGE, "enable-ubus", "dhcp-rapid-commit", ping=True)
+    dhcp.service.notify = lambda kind, fields: heard.append(kind)
+    assert dhcp.send("discover m1 rapid=").startswith("PING") and not heard

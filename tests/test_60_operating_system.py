@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pathlib
+import queue
+import random
 import resource
 import select
 import shutil
@@ -12,12 +15,16 @@ import stat
 import struct
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 import pydnsmasq
-from harness import free_port, need, wait_until
-from shellkit import descriptors
+from harness import free_port, need, need_tool, wait_until
+from netkit import Namespaces
+from shellkit import LogLines, descriptors
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -466,6 +473,359 @@ def test_privileges_are_gone_for_good() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, check=True
     )
     assert done.stdout == "(65534, 65534, 65534) (65534, 65534, 65534) []\ngone\n"
+
+
+# -- what needs root -----------------------------------------------------------------
+
+
+RIGHTS = """
+import errno, os, socket, sys
+import pydnsmasq as p
+
+def refused(code, call, *arguments):
+    try:
+        call(*arguments)
+    except OSError as error:
+        assert error.errno == code, error
+    else:
+        raise AssertionError("nothing was refused")
+
+MESSAGE = p.netfilter_probe_pack(1)
+TABLE = p.netlink_pack(0xA00, 5, 2, b"\\1\\0\\0\\0")  # makes a table of nftables
+rights = p.Rights()
+netfilter = p.Netfilter(rights, p.Log())
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+six = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+"""
+DONE_BY_A_HELPER = """
+rights.helper = helper = p.RootHelper()
+p.privileges_drop(65534, 65534)
+refused(errno.EACCES, sock.bind, ("127.0.0.1", 53))
+rights.bind(sock, ("127.0.0.1", 53))
+assert sock.getsockname() == ("127.0.0.1", 53)
+rights.bind(six, ("::1", 53, 0, 0))
+assert six.getsockname()[:2] == ("::1", 53)
+rights.mark(sock, 0xFFFFFFFE)
+assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_MARK) & 0xFFFFFFFF == 0xFFFFFFFE
+assert rights.netfilter(MESSAGE) == b""
+netfilter.check()
+with socket.socket() as other:
+    refused(errno.EADDRNOTAVAIL, rights.bind, other, ("192.0.2.7", 53))
+    rights.bind(other, ("127.0.0.1", 0))  # for this our own rights will do
+REMOVE = p.netlink_pack(0xA02, 5, 2, bytes(4))
+for request in TABLE, REMOVE, MESSAGE + TABLE, MESSAGE + REMOVE, p.netlink_pack(0x102, 5, 2, bytes(4)):
+    refused(errno.EPERM, rights.netfilter, request)
+for request in b"bind 127.0.0.1 54 0", b"mark 1":
+    refused(errno.EBADF, helper.ask, request)
+assert rights.netfilter(MESSAGE) == b"", "after all that it still serves"
+"""
+NOT_WITHOUT_ONE = """
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+refused(errno.EACCES, rights.bind, sock, ("127.0.0.1", 53))
+refused(errno.EPERM, rights.mark, sock, 7)
+try:
+    netfilter.check()
+except p.StartError as error:
+    assert error.code == 5 and "process is missing required capability NET_ADMIN" in str(error), error
+else:
+    raise AssertionError("Netfilter may be spoken to")
+assert netfilter.add("set", [bytes(4)]) == [] == netfilter.add(p.NftSet(1, "t", "s"), [bytes(4)])
+assert netfilter.connection_mark(False, (bytes(4), 53), (bytes(4), 4000)) == 0
+"""
+NOT_NEEDED_BY_ROOT = """
+rights.bind(sock, ("127.0.0.1", 53))
+rights.mark(sock, 7)
+assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_MARK) == 7
+netfilter.check()
+"""
+A_HELPER_THAT_DIES = """
+rights.helper = helper = p.RootHelper()
+rights.netfilter(MESSAGE)  # it has settled then
+before = len(os.listdir(f"/proc/{helper._pid}/fd"))
+for _ in range(20):
+    refused(errno.EADDRNOTAVAIL, helper.ask, b"bind 192.0.2.7 0 0", sock)
+    helper.ask(b"mark 3", sock)
+assert len(os.listdir(f"/proc/{helper._pid}/fd")) == before, "it keeps what it is given"
+assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_MARK) == 3
+os.kill(helper._pid, 9)
+os.waitpid(helper._pid, 0)
+for _ in range(2):
+    refused(errno.EPIPE, rights.netfilter, MESSAGE)
+    refused(errno.EPIPE, helper.ask, b"mark 4", sock)
+assert netfilter.add("set", [bytes(4)]) == []
+assert netfilter.connection_mark(False, (bytes(4), 53), (bytes(4), 4000)) == 0
+"""
+A_HELPER_OUTLIVES_NOBODY = """
+helper = p.RootHelper()
+print(helper._pid)
+"""
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespaces]:
+    need_tool("ip", "nft", "ipset")
+    made = Namespaces(tmp_path_factory.mktemp("net"), "nf")
+    try:
+        made.setup()
+        yield made
+    finally:
+        made.close()
+
+
+def script(net: Namespaces, text: str) -> str:
+    """Run a program in the namespace; what it prints."""
+    path = str(pathlib.Path(pydnsmasq.__file__).parent)
+    done = net.run(net.names[0], "timeout", "60", "env", f"PYTHONPATH={path}", sys.executable, "-c", RIGHTS + text)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize(
+    "text",
+    [DONE_BY_A_HELPER, NOT_WITHOUT_ONE, NOT_NEEDED_BY_ROOT, A_HELPER_THAT_DIES],
+    ids=["done by a helper", "not without one", "not needed by root", "a helper that dies"],
+)
+def test_rights(net: Namespaces, text: str) -> None:
+    script(net, text)
+
+
+@ROOT_ONLY
+def test_a_helper_ends_with_its_daemon(net: Namespaces) -> None:
+    pid = script(net, A_HELPER_OUTLIVES_NOBODY).strip()
+
+    def gone() -> bool:
+        try:
+            return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            return True
+
+    wait_until(gone, 5, "the end of the helper")
+
+
+# -- sets and marks of the kernel ------------------------------------------------------
+
+RULES = """
+flush ruleset
+table inet f {
+    set a4 { type ipv4_addr; }
+    set a6 { type ipv6_addr; }
+    set i4 { type ipv4_addr; flags interval; elements = { 10.9.0.0/16 }; }
+    set i6 { type ipv6_addr; flags interval; }
+    set merged { type ipv4_addr; flags interval; auto-merge; elements = { 10.0.0.0-10.0.0.3 }; }
+    set small { type ipv4_addr; size 1; }
+    set timed { type ipv4_addr; flags timeout; timeout 1h; }
+    set pair { type ipv4_addr . inet_service; }
+    set port { type inet_service; }
+    set fixed { type ipv4_addr; flags constant; elements = { 10.0.0.9 }; }
+    map m4 { type ipv4_addr : ipv4_addr; }
+    chain seen {
+        type filter hook output priority -150
+        udp dport 5000 ct mark set 5
+        tcp dport 5000 ct mark set 0xfffffffe
+    }
+}
+add table ip f
+add set ip f a4 { type ipv4_addr; }
+add table bridge f
+add set bridge f a4 { type ipv4_addr; }
+"""
+IPSETS = """
+create h hash:ip
+create h6 hash:ip family inet6
+create nets hash:net
+create bits bitmap:ip range 10.0.0.0-10.0.0.255
+create small hash:ip maxelem 1 hashsize 64
+create ports hash:ip,port
+"""
+
+
+def nft(name: str, family: str = "inet", limit: int = 0, table: str = "f") -> pydnsmasq.NftSet:
+    return pydnsmasq.NftSet(pydnsmasq.NFT_FAMILIES[family], table, name, limit)
+
+
+class Sets:
+    """The kernel's sets in a namespace, and a Netfilter that fills them."""
+
+    def __init__(self, net: Namespaces) -> None:
+        self._net = net
+        self.log = LogLines()
+        self.netfilter = self.inside(lambda: pydnsmasq.Netfilter(pydnsmasq.Rights(), self.log.log))
+        self.inside(self.netfilter.check)  # opens its socket, which stays where it is
+
+    def inside(self, call: Callable[[], Any]) -> Any:
+        """Call something in a thread that is in the namespace."""
+        outcome: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+        def enter() -> None:
+            try:
+                with open(f"/var/run/netns/{self._net.names[0]}", "rb") as file:
+                    assert not ctypes.CDLL(None, use_errno=True).setns(file.fileno(), 0x40000000)
+                outcome.put(call())
+            except BaseException as error:
+                outcome.put(error)
+
+        threading.Thread(target=enter).start()
+        value = outcome.get(timeout=20)
+        if isinstance(value, BaseException):
+            raise value
+        return value
+
+    def do(self, *words: str, text: str = "") -> None:
+        command = ["ip", "netns", "exec", self._net.names[0], *words]
+        subprocess.run(command, input=text, text=True, check=True, capture_output=True)
+
+    def has(self, target: str | pydnsmasq.NftSet, address: str) -> bool:
+        words = (
+            ["ipset", "test", target, address]
+            if isinstance(target, str)
+            else ["nft", "get", "element", *target.words().split(), f"{{ {address} }}"]
+        )
+        return not self._net.run(self._net.names[0], *words).returncode
+
+    def add(self, target: str | pydnsmasq.NftSet, *addresses: str) -> list[str]:
+        taken = self.netfilter.add(target, [packed(one) for one in addresses])
+        return [pydnsmasq.address_format(one) for one in taken]
+
+
+def packed(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
+@pytest.fixture
+def sets(net: Namespaces) -> Iterator[Sets]:
+    if os.geteuid():
+        pytest.skip("needs root")
+    made = Sets(net)
+    made.do("nft", "-f", "-", text=RULES)
+    net.run(net.names[0], "ipset", "destroy")
+    made.do("ipset", "restore", text=IPSETS)
+    yield made
+    sock = made.netfilter._rights._netlink
+    assert sock is not None
+    sock.close()
+
+
+ONE, TWO, SIX, LAST = "10.0.0.1", "10.0.0.2", "fd00::1", "255.255.255.255"
+SIX_LAST = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
+IN_SETS: list[tuple[Any, str, str, str, str]] = [
+    # set, addresses, those that are taken, those that must not be in the set, words of the log
+    (nft("a4"), f"{ONE} {TWO} {ONE}", f"{ONE} {TWO} {ONE}", "10.0.0.3", ""),
+    (nft("a4"), f"{ONE} {SIX} {TWO}", f"{ONE} {TWO}", "", ""),
+    (nft("a6"), f"{ONE} {SIX}", SIX, "", ""),
+    (nft("a4", "ip"), ONE, ONE, "", ""),
+    (nft("a4", "bridge"), ONE, ONE, "", ""),
+    (nft("i4"), f"{TWO} {ONE} {TWO}", f"{TWO} {ONE} {TWO}", "10.0.0.0 10.0.0.3 255.255.255.254", ""),
+    (nft("i4"), f"0.0.0.0 {LAST}", f"0.0.0.0 {LAST}", "0.0.0.1 255.255.255.254", ""),
+    (nft("i4"), f"10.9.0.7 10.8.255.255 10.10.0.0 {SIX}", "10.9.0.7 10.8.255.255 10.10.0.0", "10.8.255.254 10.10.0.1",
+     ""),
+    (nft("i6"), f"{SIX} {SIX_LAST} ::", f"{SIX} {SIX_LAST} ::", "fd00:: fd00::2 ::1", ""),
+    (nft("merged"), f"10.0.0.4 {TWO}", f"10.0.0.4 {TWO}", "10.0.0.5 9.255.255.255", ""),
+    (nft("timed"), f"{ONE} {ONE}", f"{ONE} {ONE}", "", ""),
+    (nft("small"), f"{ONE} {TWO}", ONE, TWO, "nftset inet f small Error: the set is full"),
+    (nft("fixed"), ONE, "", ONE, "nftset inet f fixed Error: "),
+    (nft("pair"), ONE, "", "", "nftset inet f pair Error: its elements are no addresses"),
+    (nft("port"), ONE, "", "", "nftset inet f port Error: its elements are no addresses"),
+    (nft("m4"), ONE, "", "", "nftset inet f m4 Error: "),
+    (nft("gone"), f"{ONE} {TWO}", "", "", "nftset inet f gone Error: No such file or directory"),
+    (nft("a4", "ip6", 6), SIX, "", "", "nftset ip6 f a4 Error: No such file or directory"),
+    (nft("a4", table="gone"), ONE, "", "", "nftset inet gone a4 Error: No such file or directory"),
+    ("h", f"{ONE} {TWO} {ONE}", f"{ONE} {TWO} {ONE}", "10.0.0.3", ""),
+    ("h6", f"{SIX} {SIX_LAST}", f"{SIX} {SIX_LAST}", "fd00::2", ""),
+    ("nets", ONE, ONE, "10.0.0.3", ""),
+    ("bits", f"{ONE} {TWO}", f"{ONE} {TWO}", "10.0.0.3", ""),
+    ("small", f"{ONE} {TWO}", ONE, TWO, "ipset small Error: the set is full"),
+    ("gone", f"{ONE} {TWO}", "", "", "ipset gone Error: No such file or directory"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("target", "addresses", "taken", "out", "words"), IN_SETS, ids=[f"{row[0]} {row[1][:24]}" for row in IN_SETS]
+)
+def test_addresses_in_sets(sets: Sets, target: Any, addresses: str, taken: str, out: str, words: str) -> None:
+    assert sets.add(target, *addresses.split()) == taken.split()
+    for address in taken.split():
+        assert sets.has(target, address), address
+    for address in out.split():
+        assert not sets.has(target, address), address
+    lines = sets.log.lines()
+    assert len(lines) == bool(words) and all(line.startswith(words) for line in lines), lines
+
+
+def test_a_set_for_the_other_family_is_no_error(sets: Sets) -> None:
+    """dnsmasq says of an ipset that it added all; the kernel leaves out what does not fit."""
+    assert sets.add("h", ONE, SIX, TWO) == [ONE, SIX, TWO] and sets.add("ports", ONE) == [ONE]
+    assert sets.has("h", ONE) and sets.has("h", TWO)
+    assert sets.add(nft("a4"), SIX) == []
+    assert not sets.log.lines()
+
+
+def test_a_set_that_is_not_there_is_told_once(sets: Sets) -> None:
+    for _ in range(5):
+        assert sets.add("gone", ONE) == [] == sets.add(nft("gone"), TWO, SIX)
+    assert len(sets.log.lines()) == 2
+    sets.do("nft", "add set inet f gone { type ipv4_addr; }")
+    sets.do("ipset", "create", "gone", "hash:ip")
+    assert sets.add("gone", ONE) == [ONE] and sets.add(nft("gone"), TWO) == [TWO]
+
+
+def test_a_set_that_is_made_anew_as_another_kind(sets: Sets) -> None:
+    """Without its end an address in a set of intervals would stand for all that follow it."""
+    target = nft("a4")
+    for flags, address in (("", ONE), ("flags interval;", TWO), ("", ONE), ("flags interval; auto-merge;", TWO)):
+        sets.do("nft", "-f", "-", text=f"delete set inet f a4\nadd set inet f a4 {{ type ipv4_addr; {flags} }}")
+        assert sets.add(target, address) == [address]
+        assert sets.has(target, address)
+        assert not any(sets.has(target, other) for other in ("10.0.0.3", "10.0.0.4", "128.0.0.1", LAST))
+    sets.do("nft", "-f", "-", text="delete set inet f a4\nadd set inet f a4 { type ipv6_addr; }")
+    assert sets.add(target, ONE, SIX) == [SIX]
+
+
+def test_marks_of_connections(sets: Sets) -> None:
+    local, other = (packed("127.0.0.1"), 5000), (packed("127.0.0.1"), 5001)
+
+    def talk() -> dict[bool, Any]:
+        out = {}
+        for tcp, kind in ((False, socket.SOCK_DGRAM), (True, socket.SOCK_STREAM)):
+            with socket.socket(socket.AF_INET, kind) as server, socket.socket(socket.AF_INET, kind) as client:
+                server.bind(("127.0.0.1", 5000))
+                if tcp:
+                    server.listen()
+                client.connect(("127.0.0.1", 5000))
+                client.send(b"x")
+                out[tcp] = (packed("127.0.0.1"), client.getsockname()[1])
+        return out
+
+    peers = sets.inside(talk)
+    mark = sets.netfilter.connection_mark
+    assert mark(False, local, peers[False]) == 5
+    assert mark(True, local, peers[True]) == 0xFFFFFFFE
+    assert not sets.log.lines()
+    assert mark(True, other, peers[False]) == mark(False, other, peers[False]) == 0
+    assert mark(False, (packed("::1"), 5000), (packed("::1"), 5000)) == 0
+    assert sets.log.lines() == ["Conntrack connection mark retrieval failed: No such file or directory"]
+
+
+def test_threads_do_not_get_each_other_s_answers(sets: Sets) -> None:
+    names = [nft("a4"), nft("i4"), nft("gone"), "h", "gone"]
+    wrong: list[Any] = []
+
+    def work(seed: int) -> None:
+        dice = random.Random(seed)
+        for _ in range(150):
+            target, address = dice.choice(names), f"10.{dice.randrange(9)}.{dice.randrange(256)}.{dice.randrange(256)}"
+            taken = sets.add(target, address)
+            if bool(taken) == ("gone" in str(target)):
+                wrong.append((target, address, taken))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
 
 
 # -- dump files --------------------------------------------------------------------

@@ -6,10 +6,13 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
+import dnswire
 import pydnsmasq as p
+from pure import Pure
 from shellkit import settings
 
 
@@ -107,3 +110,68 @@ def test_a_message_that_does_not_come_ends_at_the_deadline() -> None:
         theirs.send(b"\0\3a")
         with pytest.raises(TimeoutError):
             p.tcp_message_read(ours, time.monotonic() + 0.05)
+
+
+# -- questions, and who has a word in their replies ------------------------------------
+
+
+def test_a_question_waits_while_a_server_may_answer() -> None:
+    state = Pure("server=127.0.0.1#5", "server=127.0.0.2#5").state
+    query = p.dns_query_unpack(dnswire.build_query("A.test", "AAAA", id=7))
+    tail = p.forward_query(query, state.config, ())
+    pending = p.PendingQuestion("key", query, state, state.rules.default, tail, 100.0)
+    assert pending.question == b"\1A\4test\0\0\x1c\0\1"
+    assert (pending.mark, pending.waiters, pending.patience) == (0, [], p.FORWARD_TIMEOUT)
+    one, two = state.rules.default.servers
+    assert not pending.open_servers(100.0), "nobody was asked"
+    pending.sent = {one: 100.0, two: 100.0 + one.patience()}
+    later = 100.01 + one.patience()
+    assert pending.open_servers(later)
+    pending.settled = {two}
+    assert not pending.open_servers(later) and pending.open_servers(later - 0.02)
+
+
+def test_the_patience_of_a_question_is_set() -> None:
+    state = Pure("server=127.0.0.1#5", "fast-dns-retry=100,1500").state
+    query = p.dns_query_unpack(dnswire.build_query("a.test"))
+    pending = p.PendingQuestion("key", query, state, state.rules.default, bytes(40), 0.0)
+    assert p.FORWARD_TIMEOUT != pending.patience == state.config.fast_dns_retry[1] / 1000
+
+
+def test_a_proof_takes_turns_and_can_be_given_up() -> None:
+    anchor = ".,20326,8,2," + "E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D"
+    state = Pure("server=127.0.0.1#5", "dnssec", f"trust-anchor={anchor}").state
+    query = p.dns_query_unpack(dnswire.build_query("a.test"))
+    wire = dnswire.build_reply(dnswire.parse(query.wire), answer=[dnswire.record("a.test 60 A 192.0.2.1")])
+    outcome: list[p.DnssecVerdict] = []
+    job = p.DnssecJob(p.dns_message_unpack(wire), query, state, None, outcome.append)
+    assert isinstance(job.turn(), p.NeedRecords) and not outcome
+    job.abandon("work")
+    assert [verdict.status for verdict in outcome] == [p.DNSSEC_ABANDONED]
+
+
+def test_nobody_listens_where_there_is_no_bus() -> None:
+    listener, unused = p.DnsListener(), lambda *_: pytest.fail("somebody is called")
+    message = p.dns_message_unpack(dnswire.build_reply(dnswire.parse(dnswire.build_query("a.test"))))
+    assert not listener.results(message, unused) and not listener.resolved(5, [], unused)
+    listener.refused(5, b"\1a\0")
+
+
+WAITS = [
+    # what asking does with `done`, what comes of it
+    ("nothing, and says so", lambda done: False, None),
+    ("answers at once", lambda done: done("now") or True, "now"),
+    ("only calls", lambda done: done() or True, None),
+    ("answers in a while", lambda done: threading.Timer(0.05, done, ["then"]).start() or True, "then"),
+    ("twice", lambda done: done("first") or done("second") or True, "first"),
+    ("says no in spite of its answer", lambda done: done("now") or False, None),
+]
+
+
+@pytest.mark.parametrize(("ask", "expected"), [row[1:] for row in WAITS], ids=[row[0] for row in WAITS])
+def test_waiting(ask: Callable[[Callable[..., None]], bool], expected: object) -> None:
+    assert p.wait_for(ask, 5) == expected
+
+
+def test_nobody_waits_for_ever() -> None:
+    assert p.wait_for(lambda done: True, 0.02) is None

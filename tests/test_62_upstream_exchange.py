@@ -1070,3 +1070,217 @@ def test_a_failed_socket_is_closed() -> None:
             with pytest.raises(OSError):
                 pydnsmasq.upstream_socket(server, settings(), kind, 0, os.urandom)
     assert descriptors() == before
+
+
+# -- marks of connections ------------------------------------------------------------
+
+
+class Marked(Exchange):
+    """An exchange with conntrack, which notes the marks that its sockets get."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text + "conntrack\n")
+        self.marks: list[int] = []
+        self.error: OSError | None = None
+        self.rights.mark = self._mark
+
+    def _mark(self, sock: socket.socket, mark: int) -> None:
+        with pytest.raises(OSError):  # the first packet of TCP has it, too
+            sock.getpeername()
+        self.marks.append(mark)
+        if self.error is not None:
+            raise self.error
+
+
+def test_questions_of_other_marks_are_not_merged() -> None:
+    with MockUpstream(saying(ONE, delay=0.2)) as up, Marked(servers(up)) as exchange:
+        waiters = [exchange.ask("same.test", mark=mark, port=port) for port, mark in enumerate((0, 5, 6, 5, 0, 5))]
+        assert all((reply := waiter.reply()) is not None and reply.rdatas() == [ONE] for waiter in waiters)
+        assert up.count("same.test") == 3 and sorted(exchange.marks) == [5, 6]
+
+
+def test_without_conntrack_marks_do_not_count() -> None:
+    with MockUpstream(saying(ONE, delay=0.2)) as up, Exchange(servers(up)) as exchange:
+        exchange.rights.mark = lambda sock, mark: pytest.fail("a mark")
+        waiters = [exchange.ask("same.test", mark=mark, port=mark) for mark in range(5)]
+        assert all(waiter.reply() is not None for waiter in waiters)
+        assert up.count("same.test") == 1
+
+
+def test_a_marked_question_has_a_socket_of_its_own() -> None:
+    with MockUpstream(saying(ONE)) as up, Marked(servers(up)) as exchange:
+        exchange.get("plain.test")
+        kept = set(exchange.exchange._sockets)
+        for number in range(20):
+            assert exchange.get(f"n{number}.test", mark=7).rdatas() == [ONE]
+            wait_until(lambda: set(exchange.exchange._sockets) == kept, 2, "the end of its socket")
+        assert exchange.marks == [7] * 20
+        assert _ports(up)[0] not in _ports(up)[1:]
+
+
+def test_marked_sockets_of_silent_servers_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pydnsmasq, "FORWARD_TIMEOUT", 0.6)
+    with MockUpstream(silent) as one, MockUpstream(silent) as two, Marked(servers(one, two)) as exchange:
+        before = descriptors()
+        for mark in range(1, 9):
+            exchange.ask("gone.test", mark=mark)
+        assert descriptors() > before
+        exchange.quiet()
+        wait_until(lambda: not exchange.exchange._sockets, 5, "closed ports")
+        assert descriptors() == before
+        # Each question kept its port and id for all that was sent again.
+        assert len({(item.peer, item.message.id) for item in [*one.seen, *two.seen]}) == len(exchange.marks)
+
+
+@pytest.mark.parametrize("mark", [0, 5])
+def test_a_fixed_port_is_shared_by_questions_that_are_out(mark: int) -> None:
+    port = free_port()
+    with (
+        MockUpstream(saying(ONE, delay=0.1)) as up,
+        Marked(f"no-resolv\nserver={up.address}@127.0.0.1#{port}\n") as exchange,
+    ):
+        waiters = [exchange.ask(f"n{number}.test", mark=mark and mark + number) for number in range(4)]
+        assert all((reply := waiter.reply()) is not None and reply.rdatas() == [ONE] for waiter in waiters)
+        assert set(_ports(up)) == {port} and len(up.seen) == 4, "replies reach another socket"
+
+
+def test_a_mark_that_cannot_be_set() -> None:
+    with MockUpstream(saying(ONE)) as up, Marked(servers(up)) as exchange:
+        exchange.error = PermissionError(1, "Operation not permitted")
+        before = descriptors()
+        for tcp in (False, True):
+            assert exchange.get("a.test", mark=7, tcp=tcp).rcode == "REFUSED"
+        assert descriptors() == before and not up.seen and "Operation not permitted" in exchange.log.text()
+        assert exchange.get("b.test").rdatas() == [ONE]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("mark", [0, 5, 0xFFFFFFFE])
+def test_the_mark_of_a_socket(mark: int) -> None:
+    with MockUpstream(silent) as up, Exchange(servers(up) + "conntrack\n") as exchange:
+        exchange.ask("a.test", mark=mark)
+        (channel,) = exchange.exchange._sockets.values()
+        assert channel.sock.getsockopt(socket.SOL_SOCKET, socket.SO_MARK) & 0xFFFFFFFF == mark
+
+
+def test_marked_connections_serve_one_question() -> None:
+    with MockUpstream(saying(ONE)) as up, Marked(servers(up)) as exchange:
+        before = descriptors()
+        for number in range(5):
+            assert exchange.get(f"n{number}.test", tcp=True, mark=number + 1).rdatas() == [ONE]
+        assert exchange.marks == [1, 2, 3, 4, 5] and descriptors() == before
+        assert len({item.peer[1] for item in up.seen}) == 5
+        for name in ("a.test", "b.test"):
+            exchange.get(name, tcp=True)
+        exchange.get("c.test", tcp=True, mark=6)
+        ports = [item.peer[1] for item in up.seen[5:]]
+        assert ports[0] == ports[1] != ports[2], "the connection that was open has another mark"
+
+
+# -- who hears of answers --------------------------------------------------------------
+
+
+class Ears(pydnsmasq.DnsListener):
+    """A listener that keeps what it hears; who asks waits until `go`, if it is to."""
+
+    def __init__(self, replaced: dict[int, bytes] | None = None, waits: bool = True) -> None:
+        self.replaced, self.waits = replaced or {}, waits
+        self.shown: list[list[str]] = []
+        self.told: list[tuple[int, list[tuple[object, ...]]]] = []
+        self.open: list[Callable[[], None]] = []
+
+    def results(self, message: pydnsmasq.DnsMessage, done: Callable[[dict[int, bytes]], None]) -> bool:
+        self.shown.append([pydnsmasq.address_format(rr.rdata) for rr in message.answers])
+        self.open.append(lambda: done(self.replaced))
+        return self.waits
+
+    def resolved(self, mark: int, records: object, done: Callable[[], None]) -> bool:
+        self.told.append((mark, list(records)))  # type: ignore[call-overload]
+        self.open.append(done)
+        return self.waits
+
+    def go(self, count: int = 1) -> None:
+        wait_until(lambda: len(self.open) >= count, 5, "somebody who waits")
+        while self.open:
+            self.open.pop()()
+
+
+NEW = socket.inet_aton("198.18.7.7")
+
+
+def test_a_listener_sees_addresses_and_replaces_them() -> None:
+    with MockUpstream(saying(ONE)) as up, Exchange(servers(up)) as exchange:
+        exchange.exchange.listener = ears = Ears({0: NEW})
+        waiters = [exchange.ask("a.test", port=port) for port in range(3)]
+        wait_until(lambda: ears.shown, 5, "the word")
+        late = exchange.ask("a.test", port=9)
+        assert all(waiter.reply(0.05) is None for waiter in waiters)
+        ears.go()
+        for waiter in (*waiters, late):
+            reply = waiter.reply()
+            assert reply is not None and reply.rdatas() == ["198.18.7.7"]
+        assert ears.shown == [[ONE]] and up.count("a.test") == 1
+        assert exchange.get("a.test").rdatas() == ["198.18.7.7"], "from the cache"
+        exchange.quiet()
+
+
+def test_a_listener_that_does_not_care() -> None:
+    with MockUpstream(saying(ONE)) as up, Exchange(servers(up)) as exchange:
+        exchange.exchange.listener = ears = Ears({0: NEW}, waits=False)
+        for tcp in (False, True):
+            assert exchange.get(f"{tcp}.test", tcp=tcp, mark=7).rdatas() == [ONE]
+        assert ears.shown == [[ONE]] * 2 and [mark for mark, _ in ears.told] == [7, 7]
+
+
+def test_a_reply_is_shown_once() -> None:
+    """Others that come meanwhile, from servers that were asked as well, say nothing new."""
+    with (
+        MockUpstream(saying(ONE)) as one,
+        MockUpstream(saying(ONE, delay=0.05)) as two,
+        Exchange(servers(one, two) + "all-servers\n") as exchange,
+    ):
+        exchange.exchange.listener = ears = Ears()
+        waiter = exchange.ask("a.test")
+        wait_until(lambda: one.seen and two.seen, 5, "both questions")
+        time.sleep(0.2)
+        assert ears.shown == [[ONE]]
+        ears.go()
+        assert waiter.reply() is not None and waiter.reply(0.05) is None
+
+
+def test_a_listener_replaces_addresses_by_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
+    with MockUpstream(saying(ONE)) as up, Exchange(servers(up)) as exchange:
+        exchange.exchange.listener = ears = Ears({0: NEW})
+        helper = threading.Thread(target=ears.go)
+        helper.start()
+        assert exchange.get("a.test", tcp=True).rdatas() == ["198.18.7.7"]
+        helper.join()
+        monkeypatch.setattr(pydnsmasq, "UBUS_RESULT_SECONDS", 0.05)
+        assert exchange.get("b.test", tcp=True).rdatas() == [ONE], "it says nothing"
+
+
+def test_what_marked_clients_hear_is_told_before() -> None:
+    with MockUpstream(saying(ONE, delay=0.1)) as up, Exchange(servers(up)) as exchange:
+        exchange.exchange.listener = ears = Ears()
+        ears.results = lambda message, done: False
+        plain, marked = exchange.ask("a.test", port=1), exchange.ask("a.test", port=2, mark=7)
+        assert plain.reply() is not None, "it is no business of those without a mark"
+        assert marked.reply(0.05) is None
+        ears.go()
+        reply = marked.reply()
+        assert reply is not None and reply.rdatas() == [ONE]
+        assert ears.told == [(7, [(dnswire.pack_name("a.test"), 1, 300, socket.inet_aton(ONE))])]
+        assert up.count("a.test") == 1
+
+
+def test_what_marked_clients_hear_by_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
+    with MockUpstream(saying(ONE)) as up, Exchange(servers(up)) as exchange:
+        exchange.exchange.listener = ears = Ears()
+        ears.results = lambda message, done: False
+        helper = threading.Thread(target=ears.go)
+        helper.start()
+        assert exchange.get("a.test", tcp=True, mark=7).rdatas() == [ONE]
+        helper.join()
+        monkeypatch.setattr(pydnsmasq, "UBUS_RESOLVED_SECONDS", 0.05)
+        assert exchange.get("b.test", tcp=True, mark=8).rdatas() == [ONE], "not for ever"
+        assert [mark for mark, _ in ears.told] == [7, 8]

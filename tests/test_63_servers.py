@@ -607,3 +607,135 @@ def test_a_client_that_half_closes_gets_its_answer() -> None:
         sock.sendall(framed(QUERY))
         sock.shutdown(socket.SHUT_WR)
         assert read_reply(sock) is not None and read_reply(sock) is None
+
+
+# -- marks of connections ------------------------------------------------------------
+
+LISTS = "connmark-allowlist-enable=255\nconnmark-allowlist=5,rec.test/*.up.test\nconnmark-allowlist=7,*\n"
+
+
+class Told(pydnsmasq.DnsListener):
+    """A listener that keeps what it is told; whoever is to wait for it waits until `go`."""
+
+    def __init__(self, waits: bool) -> None:
+        self.waits = waits
+        self.refusals: list[tuple[int, bytes]] = []
+        self.answers: list[tuple[int, list[Any]]] = []
+        self.open: list[Any] = []
+
+    def refused(self, mark: int, name: bytes) -> None:
+        self.refusals.append((mark, name))
+
+    def resolved(self, mark: int, records: Any, done: Any) -> bool:
+        self.answers.append((mark, list(records)))
+        self.open.append(done)
+        return self.waits
+
+    def go(self) -> None:
+        wait_until(lambda: self.open, 5, "somebody who waits")
+        self.open.pop()()
+
+
+@contextlib.contextmanager
+def marking(text: str, mark: int, waits: bool = False) -> Iterator[tuple[Service, Told, list[Any]]]:
+    """A service whose clients' connections have a mark; what is told, and which connections were looked for."""
+    sought: list[Any] = []
+    with Service(text) as service:
+
+        def find(*connection: Any) -> int:
+            sought.append(connection)
+            return mark
+
+        service.service.netfilter.connection_mark = find
+        service.service.exchange.listener = told = Told(waits)
+        yield service, told, sought
+
+
+def ask_by(service: Service, name: str, tcp: bool) -> dnswire.DnsMessage | None:
+    wire = dnswire.build_query(name, id=7)
+    if not tcp:
+        raw = udp_ask(service, wire)
+        return None if raw is None else dnswire.parse(raw)
+    with service.connect() as sock:
+        sock.sendall(framed(wire))
+        return read_reply(sock)
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_marks_are_found_by_the_connection(tcp: bool) -> None:
+    with marking(LISTS, 7) as (service, _, sought):
+        kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
+        with socket.socket(socket.AF_INET, kind) as sock:
+            sock.settimeout(5)
+            sock.connect(("127.0.0.1", service.port))
+            sock.send(framed(QUERY) if tcp else QUERY)
+            sock.recv(1000)
+            port = sock.getsockname()[1]
+        local = V4("127.0.0.1")
+        assert sought == [(tcp, (local, service.port), (local, port))]
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize("text", ["", "conntrack\n", "connmark-allowlist=5,a.b\n"])
+def test_nobody_looks_for_marks_in_vain(text: str, tcp: bool) -> None:
+    """An answer of our own needs none, unless names are allowed by marks."""
+    with marking(text, 7) as (service, told, sought):
+        reply = ask_by(service, "rec.test", tcp)
+        assert reply is not None and reply.rdatas() == ["10.1.2.3"]
+        assert not sought and not told.refusals and not told.answers
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_a_name_that_a_mark_may_not_have(tcp: bool) -> None:
+    with marking(LISTS, 0x105) as (service, told, _):
+        reply = ask_by(service, "Bad.test", tcp)
+        assert reply is not None and reply.rcode == "REFUSED"
+        assert told.refusals == [(5, dnswire.pack_name("bad.test"))] and not told.answers
+
+
+def test_answers_are_not_kept_for_other_marks() -> None:
+    with marking(LISTS, 7) as (service, told, _):
+        for mark, rcode in ((7, "NOERROR"), (6, "REFUSED"), (0x100, "NOERROR"), (5, "NOERROR"), (6, "REFUSED")):
+            service.service.netfilter.connection_mark = lambda *connection, mark=mark: mark
+            raw = udp_ask(service)
+            assert raw is not None and dnswire.parse(raw).rcode == rcode
+        assert told.refusals == [(6, dnswire.pack_name("rec.test"))] * 2
+        assert [mark for mark, _ in told.answers] == [7, 5], "the one without a mark that counts is not told of"
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("tcp", [False, True])
+def test_what_a_mark_hears_of_our_own_is_told(tcp: bool, waits: bool) -> None:
+    with marking(LISTS, 5, waits) as (service, told, _):
+        helper = threading.Thread(target=told.go)
+        helper.start()
+        reply = ask_by(service, "rec.test", tcp)
+        helper.join()
+        assert reply is not None and reply.rdatas() == ["10.1.2.3"]
+        ((mark, records),) = told.answers
+        assert (mark, [(name, rrtype, rdata) for name, rrtype, _, rdata in records]) == (
+            5,
+            [(dnswire.pack_name("rec.test"), 1, V4("10.1.2.3"))],
+        )
+
+
+def test_a_listener_delays_its_own_client_only() -> None:
+    with marking(LISTS, 5, waits=True) as (service, told, _):
+        assert udp_ask(service, seconds=0.1) is None
+        service.service.netfilter.connection_mark = lambda *connection: 0
+        assert udp_ask(service) is not None
+        told.go()
+
+
+def test_a_listener_by_tcp_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pydnsmasq, "UBUS_RESOLVED_SECONDS", 0.05)
+    with marking(LISTS, 5, waits=True) as (service, told, _):
+        reply = ask_by(service, "rec.test", True)
+        assert reply is not None and reply.rdatas() == ["10.1.2.3"] and told.open
+
+
+def test_an_answer_without_records_is_not_told() -> None:
+    with marking("local=/up.test/\n" + LISTS, 5) as (service, told, _):
+        reply = ask_by(service, "x.up.test", False)
+        assert reply is not None and reply.rcode == "NXDOMAIN"
+        assert not told.answers and not told.refusals

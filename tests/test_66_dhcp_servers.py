@@ -124,7 +124,7 @@ class FakePinger:
         self.sent: list[str] = []
         self.alive: set[int] = set()
 
-    def send(self, address: int, interface: str) -> None:
+    def send(self, address: int) -> None:
         self.sent.append(pydnsmasq.ip4_format(address))
 
     def answers(self) -> set[int]:
@@ -940,8 +940,8 @@ def test_real_pings() -> None:
     mine, other = pinger_or_skip(), pinger_or_skip()
     with mine.sock, other.sock:
         other._id ^= 1
-        mine.send(ip("127.0.0.1"), "lo")
-        mine.send(ip("127.0.0.77"), "lo")
+        mine.send(ip("127.0.0.1"))
+        mine.send(ip("127.0.0.77"))
         seen: set[int] = set()
 
         def both() -> bool:
@@ -951,7 +951,7 @@ def test_real_pings() -> None:
         wait_until(both, 3, "two answers")
         assert seen == {ip("127.0.0.1"), ip("127.0.0.77")}
         assert other.answers() == set(), "answers to somebody else's pings"
-        mine.send(ip("240.0.0.1"), "lo")  # cannot be sent: nothing happens
+        mine.send(ip("240.0.0.1"))  # cannot be sent: nothing happens
         assert mine.answers() == set()
 
 

@@ -470,6 +470,55 @@ def test_a_server_given_by_a_name_that_fails_later(make: MakeDaemon) -> None:
         assert daemon.ask("b.test").rdatas() == ["198.18.0.1"]
 
 
+# -- what the bus sees and changes ---------------------------------------------------
+
+
+def idle(text: str) -> pydnsmasq.Daemon:
+    """A daemon with its state, which has not been started."""
+    config = settings(ALONE + text)
+    daemon = pydnsmasq.Daemon(config, lambda: None, "dnsmasq", LogLines().log)
+    daemon._service = types.SimpleNamespace(state=daemon._build(config))
+    return daemon
+
+
+def test_counters() -> None:
+    daemon = idle("")
+    assert daemon.counters() == dict.fromkeys(pydnsmasq.METRICS, 0)
+    cache, metrics = daemon._cache, daemon._metrics
+    cache.inserted, cache.evicted = 1, 2
+    metrics.forwarded, metrics.auth, metrics.local, metrics.stale, metrics.unanswered = 3, 4, 5, 6, 7
+    metrics.tcp_connections = 8
+    daemon._service.state.answers._retired = 100
+    daemon._trust.peaks = [9, 10, 11]
+    dhcp = {name: 20 + number for number, name in enumerate(pydnsmasq.DHCP4_METRICS)}
+    daemon._dhcp = types.SimpleNamespace(service=types.SimpleNamespace(metrics=dhcp))
+    expected = {
+        "dns_cache_inserted": 1, "dns_cache_live_freed": 2, "dns_queries_forwarded": 3, "dns_auth_answered": 4,
+        "dns_local_answered": 105, "dns_stale_answered": 6, "dns_unanswered": 7, "tcp_connections": 8,
+        "dnssec_max_work": 9, "dnssec_max_crypto_use": 10, "dnssec_max_sig_fail": 11, **dhcp,
+        "noanswer": 0, "leases_allocated_6": 0, "leases_pruned_6": 0,
+    }  # fmt: skip
+    assert daemon.counters() == expected
+    assert tuple(daemon.counters()) == pydnsmasq.METRICS
+
+
+def test_lists_for_marks_outlive_a_reload() -> None:
+    text = "connmark-allowlist-enable\nconnmark-allowlist=1,a.b\nconnmark-allowlist=2/2,c.d\n"
+    daemon, every = idle(text), 0xFFFFFFFF
+    before = daemon._service.state
+    known = before.allowlist
+    daemon._allow(3, every, ("e.f",))
+    daemon._allow(2, 2, ("*",))
+    daemon._allow(1, every, ())
+    wanted = {(1, every): (), (2, 2): ("*",), (3, every): ("e.f",)}
+    assert before.allowlist == wanted
+    assert known == {(1, every): ("a.b",), (2, 2): ("c.d",)}, "whoever reads it meanwhile sees it whole"
+    assert daemon._build(settings(ALONE + text)).allowlist == wanted
+    assert daemon._build(settings(ALONE + "connmark-allowlist-enable\nconnmark-allowlist=4,g.h\n")).allowlist == {
+        **wanted, (4, every): ("g.h",),
+    }  # fmt: skip
+
+
 # -- DHCP --------------------------------------------------------------------------
 
 MACS = [bytes((2, 0xAA, 0, 0, 0, at)) for at in range(10)]

@@ -577,6 +577,7 @@ def test_the_licence_is_mit() -> None:
 # -- scripts -----------------------------------------------------------------------
 
 START_FILES = [path for path in sorted(INIT.parent.iterdir()) if path.suffix != ".service"]
+START_FILES.append(ROOT / "openwrt" / "test.sh")
 SHELL_FILES = [*START_FILES, ROOT / "tests" / "run", ROOT / ".ci" / "run"]
 
 
@@ -600,7 +601,7 @@ def test_shellcheck(path: pathlib.Path) -> None:
 def test_the_launcher_is_python() -> None:
     text = (ROOT / "openwrt" / "files" / "dnsmasq.launcher").read_text()
     compile(text, "dnsmasq.launcher", "exec")
-    assert text.startswith("#!/usr/bin/python3\n")
+    assert text.startswith("#!/usr/bin/python3 -sS\n")  # no env: a jail takes in the first path of this line
 
 
 def test_the_package_has_the_programs_version() -> None:

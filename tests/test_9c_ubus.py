@@ -93,8 +93,10 @@ class Station:
     def close(self) -> None:
         for bus in self.buses:
             bus.close()
-        self.stop()
-        shutil.rmtree(self.directory)
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self.directory)
 
     def bus(self) -> Bus:
         """Another client."""

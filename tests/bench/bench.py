@@ -787,9 +787,8 @@ def flash(result: Result, version: str, files: list[pathlib.Path]) -> None:
         for path in files:
             tar.add(path, path.name)
     result.add(SIZE_DOWNLOAD, version, len(packed.getvalue()) / 1024)
-    octets = 0
-    for data in (path.read_bytes() for path in files):
-        octets += sum(len(lzma.compress(data[at : at + (1 << 18)])) for at in range(0, len(data), 1 << 18))
+    data = b"".join(path.read_bytes() for path in files)
+    octets = sum(len(lzma.compress(data[at : at + (1 << 18)])) for at in range(0, len(data), 1 << 18))
     result.add(SIZE_FLASH, version, octets / 1024)
 
 
