@@ -127,7 +127,6 @@ import marshal
 import os
 import pwd
 import queue
-import re
 import resource
 import select
 import signal
@@ -144,6 +143,7 @@ if TYPE_CHECKING:
     import types
     from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
     from dataclasses import dataclass as record
+    from re import compile as Pattern  # noqa: N812
     from typing import Any, Protocol
 
 __all__ = ["VERSION", "main"]
@@ -335,7 +335,7 @@ POLL_SECONDS = 1.0  # resolv files, hosts directories, interfaces
 TWIN_SECONDS = 10.0  # for a server that was started by the same words to end
 POLL_SECONDS_MAX = 3600.0  # of a wait for what is due at a known time
 INCLUDE_DEPTH_MAX = 32  # conf-file within conf-file; stops a loop that inodes do not show
-CONFIG_CHUNK = 1 << 18  # octets of a configuration file read at once
+CONFIG_CHUNK = 1 << 16  # octets of a configuration file read at once
 TIDY_SECONDS = 600.0  # between two runs of the garbage collector
 PROBLEMS_MAX = 200  # configuration errors reported in one run
 
@@ -444,6 +444,25 @@ if not TYPE_CHECKING:
         }
         defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
         return type(cls.__name__, (_Record,), {**body, "__slots__": names, "_defaults": defaults})
+
+    class Pattern:
+        """A regular expression that is compiled when it is first used.
+
+        A seventh of a start goes into `re` and its patterns, and most starts need none.
+        """
+
+        __slots__ = ("_text", "findall", "finditer", "fullmatch", "match", "search", "sub")
+
+        def __init__(self, text):
+            self._text = text
+
+        def __getattr__(self, name):
+            from re import compile  # noqa: A004
+
+            compiled = compile(self._text)
+            for method in self.__slots__[1:]:
+                setattr(self, method, getattr(compiled, method))
+            return getattr(compiled, name)
 
 
 class Complaints:
@@ -805,7 +824,7 @@ PXE_ARCHITECTURES = (
 # ==============================================================================
 
 DNS_ROOT = b"\0"
-_NAME_PLAIN = re.compile(rb"[!-~]*\Z")
+_NAME_PLAIN = bytes(range(0x21, 0x7F))
 
 
 def dns_name_parse(text: str) -> bytes:
@@ -870,7 +889,7 @@ def dns_name_format(name: bytes) -> str:
     if not labels:
         return "."
     text = b".".join(labels)
-    if _NAME_PLAIN.match(text) and text.count(b".") == len(labels) - 1 and b"\\" not in text:
+    if not text.translate(None, _NAME_PLAIN) and text.count(b".") == len(labels) - 1 and b"\\" not in text:
         return text.decode("ascii")
     return ".".join("".join(_printable(octet) for octet in label) for label in labels)
 
@@ -1019,11 +1038,18 @@ def _labels(name: bytes) -> list[bytes]:
 
 def dns_hostname_valid(text: str) -> bool:
     """Tell whether a hosts file's name may be served: labels of 1 to 63 characters, no control characters or blanks."""
-    return _HOSTNAME.match(text) is not None and len(text.removesuffix(".")) < DNS_NAME_MAX - 1
+    name = text.removesuffix(".")
+    labels_fit = all(0 < len(label) <= DNS_LABEL_MAX for label in name.split("."))
+    return labels_fit and _NO_HOSTNAME.isdisjoint(text) and len(name) < DNS_NAME_MAX - 1
 
 
-HOST_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")  # what DHCP takes as a client's name
-_HOSTNAME = re.compile(r"(?:[^\x00-\x20\x7f./]{1,63}\.)*[^\x00-\x20\x7f./]{1,63}\.?\Z")
+def host_label_valid(text: str) -> bool:
+    """Tell whether DHCP takes a text as a client's name: letters and digits, then - and _ as well."""
+    return 0 < len(text) <= DNS_LABEL_MAX and text[0] not in "-_" and not text.strip(_HOST_LABEL)
+
+
+_NO_HOSTNAME = frozenset(map(chr, (*range(0x21), 0x7F, 0x2F)))
+_HOST_LABEL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 def _hash64_joined(text: bytes) -> int:
@@ -3128,13 +3154,15 @@ class Config:
 _GUARD = 0x10FE00  # where protected characters live
 _GUARDED = {code: _GUARD + code for code in (*range(33), *b',:.#/=@%*"\\', 127)}
 _UNGUARDED = {new: old for old, new in _GUARDED.items()}
-_LINE_SPECIAL = re.compile(r'"((?:[^"\\]|\\.)*)"|(")|(?:^|(?<=\s))#', re.S)
-_ESCAPE = re.compile(r'\\([\\"tnbre])')
+_LINE_SPECIAL = Pattern(r'(?s)"((?:[^"\\]|\\.)*)"|(")|(?:^|(?<=\s))#')
+_ESCAPE = Pattern(r'\\([\\"tnbre])')
 _ESCAPES = {"\\": "\\", '"': '"', "t": "\t", "n": "\n", "b": "\b", "r": "\r", "e": "\x1b"}
 
 
 def line_unquote(line: str) -> str:
     """Drop quotes and the comment from a configuration line; what was quoted is protected."""
+    if '"' not in line and "#" not in line:
+        return line
     out, at = [], 0
     for match in _LINE_SPECIAL.finditer(line):
         if match.start() < at:
@@ -3170,6 +3198,10 @@ def value_required(text: str) -> str:
     if not text:
         raise ConfigError("a value is missing")
     return value_text(text)
+
+
+def _is_time(text: str) -> bool:
+    return _digits(text[:-1] if text[-1:].lower() in tuple("smhdw") else text) or text.lower() == "infinite"
 
 
 def _digits(text: str) -> bool:
@@ -3305,7 +3337,7 @@ def network_bounds(network: Network) -> tuple[bytes, bytes]:
 
 def value_hex(text: str) -> bytes:
     """Take octets in hexadecimal; colons, dashes and blanks between them go."""
-    digits = re.sub(r"[:\s-]", "", value_text(text))
+    digits = "".join(value_text(text).replace(":", " ").replace("-", " ").split())
     try:
         return bytes.fromhex(digits)
     except ValueError:
@@ -3576,12 +3608,12 @@ def _connmark_pattern(name: str) -> None:
     labels = name.lower().split(".")
     if name == "*":
         return
-    good = len(name) <= DNS_NAME_MAX - 2 and len(labels) >= 2 and all(map(_CONNMARK_LABEL, labels))
+    good = len(name) <= DNS_NAME_MAX - 2 and len(labels) >= 2 and all(map(_CONNMARK_LABEL.fullmatch, labels))
     if not good or "*" in labels[-1] + labels[-2] or labels[-1].isdigit() or labels[-1] == "local":
         raise ConfigError(f"bad pattern '{name}'", "two literal labels at the end, at most two * in each other label")
 
 
-_CONNMARK_LABEL = re.compile(r"(?=[^*]*(?:\*[^*]*){0,2}$)(?!-)[a-z0-9*-]{1,63}(?<!-)").fullmatch
+_CONNMARK_LABEL = Pattern(r"(?=[^*]*(?:\*[^*]*){0,2}$)(?!-)[a-z0-9*-]{1,63}(?<!-)")
 
 
 # DNS: records of our own.
@@ -3833,10 +3865,9 @@ def value_conf_dir(text: str) -> ConfDir:
 LEASE_FILE = "/var/lib/misc/dnsmasq.leases"
 TFTP_TRANSFERS_MAX = 50
 _NO_MAC = "octets in hexadecimal with colons, * for any, after 06- or another ARP type"
-_MAC = re.compile(r"(?:([0-9a-fA-F]{1,2})-)?((?:[0-9a-fA-F]{1,2}|\*)(?::(?:[0-9a-fA-F]{1,2}|\*)){0,15})\Z")
-_TIME = re.compile(r"(?:\d+[smhdwSMHDW]?|[iI][nN][fF][iI][nN][iI][tT][eE])\Z")
-_HEX_GROUPS = re.compile(r"[0-9a-fA-F]{1,2}(?::[0-9a-fA-F]{1,2})+\Z")
-_HEX_PATTERN = re.compile(r"(?:[0-9a-fA-F]{1,2}|\*)(?::(?:[0-9a-fA-F]{1,2}|\*))+\Z")
+_MAC = Pattern(r"(?:([0-9a-fA-F]{1,2})-)?((?:[0-9a-fA-F]{1,2}|\*)(?::(?:[0-9a-fA-F]{1,2}|\*)){0,15})\Z")
+_HEX_GROUPS = Pattern(r"[0-9a-fA-F]{1,2}(?::[0-9a-fA-F]{1,2})+\Z")
+_HEX_PATTERN = Pattern(r"(?:[0-9a-fA-F]{1,2}|\*)(?::(?:[0-9a-fA-F]{1,2}|\*))+\Z")
 
 
 def _lease_time(text: str) -> int:
@@ -3898,8 +3929,11 @@ def hardware_parse(text: str) -> HardwareAddress | None:
     return HardwareAddress(octets, int(match[1], 16) if match[1] else 0)
 
 
+_HEX_ID = Pattern(r"[0-9a-fA-F]+(?::[0-9a-fA-F]+)*\Z")
+
+
 def _client_id(text: str) -> bytes:
-    if re.match(r"[0-9a-fA-F]+(?::[0-9a-fA-F]+)*\Z", text):
+    if _HEX_ID.match(text):
         return bytes.fromhex("".join(group.zfill(len(group) + len(group) % 2) for group in text.split(":")))
     return value_octets(value_required(text))
 
@@ -3907,7 +3941,7 @@ def _client_id(text: str) -> bytes:
 def _host_name(text: str) -> tuple[str, bytes]:
     text = value_text(text)
     label, _, domain = text.partition(".")
-    if not HOST_LABEL.match(label) or text.replace(".", "").isdigit():
+    if not host_label_valid(label) or text.replace(".", "").isdigit():
         raise ConfigError(f"bad DHCP host name '{text}'", "letters, digits, - and _, beginning with a letter or digit")
     return label, value_name(domain) if domain else b""
 
@@ -3955,7 +3989,7 @@ def value_dhcp_host(text: str) -> DhcpHost:
             host.ipv6 += (_host_ipv6(field),)
         elif field == "ignore":
             host.ignore = True
-        elif _TIME.match(field):
+        elif _is_time(field):
             host.lease = _lease_time(field)
         else:
             host.name, host.domain = _host_name(field)
@@ -3968,7 +4002,7 @@ _RA_MODES = frozenset(("ra-only", "ra-names", "ra-advrouter", "ra-stateless", "s
 _V6_MODES = _RA_MODES | {"static", "off-link"}
 _RANGE_4 = "write first,last[,mask[,broadcast]][,lease]"
 _RANGE_6 = "write first[,last|constructor:name][,modes][,prefix length][,lease]"
-_ADDRESS_LIKE = re.compile(r"[0-9a-fA-F.: ]+\Z")
+_ADDRESS_LIKE = "0123456789abcdefABCDEF.: "
 
 
 def value_dhcp_range(text: str) -> DhcpRange:
@@ -3976,7 +4010,7 @@ def value_dhcp_range(text: str) -> DhcpRange:
     tags: list[str] = []
     set_tags: list[str] = []
     fields = value_fields(text)
-    while len(fields) > 1 and not _ADDRESS_LIKE.match(fields[0]):
+    while len(fields) > 1 and (not fields[0] or fields[0].strip(_ADDRESS_LIKE)):
         field = fields.pop(0)
         if _prefixed(field, "tag:", "net:") is not None:
             tags.append(_condition(field))
@@ -3999,7 +4033,7 @@ def _range_4(out: DhcpRange, fields: list[str]) -> None:
     else:
         low, high = sorted((out.first, value_address(end, 4)))
         out.first, out.last = low, high
-    if fields and _TIME.match(fields[-1]):
+    if fields and _is_time(fields[-1]):
         out.lease = _lease_time(fields.pop())
     if len(fields) > 2:
         raise ConfigError("bad dhcp-range", _RANGE_4)
@@ -4031,7 +4065,7 @@ def _range_6(out: DhcpRange, fields: list[str]) -> None:
             out.deprecated = True
         elif _digits(field) and int(field) <= 128 and not prefix:
             prefix = int(field)
-        elif _TIME.match(field):
+        elif _is_time(field):
             out.lease = _lease_time(field)
         else:
             raise ConfigError(f"bad dhcp-range: '{value_text(field)}'", _RANGE_6)
@@ -4125,14 +4159,14 @@ def _option_head(fields: list[str], match: bool = False) -> _OptionHead:
     )
 
 
-_DECIMAL = re.compile(r"(-?\d{1,20})([bsi]?)\Z", re.A)
+_DECIMAL = Pattern(r"(?a)(-?\d{1,20})([bsi]?)\Z")
+_OPTION_TIME = Pattern(r"(\d+)[mhdwMHDW]\Z")
 _WIDTHS = {"b": 1, "s": 2, "i": 4}
-_DOTTED = re.compile(r"[0-9.][0-9./]*\Z")  # meant as IPv4 addresses
 
 
 def _option_number(text: str, width: int) -> bytes:
     match = _DECIMAL.match(text)
-    time = re.match(r"(\d+)[mhdwMHDW]\Z", text)
+    time = _OPTION_TIME.match(text)
     if match is not None:
         value = int(match[1])
     elif time is not None and width == 4:
@@ -4201,7 +4235,7 @@ def _guess(fields: list[str], family: int) -> tuple[str, bytes, tuple[int, ...]]
         return "array", _option_number(number[0], _WIDTHS.get(number[2]) or _width(int(number[1]))), ()
     if len(fields) == 1 and _HEX_GROUPS.match(fields[0]):
         return "hex", bytes(int(group, 16) for group in fields[0].split(":")), ()
-    if family == 4 and all(_DOTTED.match(field) for field in fields):
+    if family == 4 and all(field[:1] not in ("", "/") and not field.strip("0123456789./") for field in fields):
         return "array", *_option_addresses(fields, 4)
     if family == 6 and all(field[:1] == "[" and field[-1:] == "]" for field in fields):
         return "array", *_option_addresses(fields, 6)
@@ -5059,9 +5093,12 @@ class ConfigResult:
     topic: str = ""
 
 
+_PLACE = Pattern(r"(?s)line (\d+) of (.*)\Z")
+
+
 def config_problem_format(problem: ConfigProblem) -> str:
     """Format a problem for people and for grep: `FILE:LINE: what at line LINE of FILE: option; remedy`."""
-    place = re.match(r"line (\d+) of (.*)\Z", problem.place, re.S)
+    place = _PLACE.match(problem.place)
     head, where = f"{place[2]}:{place[1]}: " if place else "", ""
     if problem.place.startswith("line "):
         where = f" at {problem.place}"
@@ -5172,8 +5209,8 @@ def _short_options(word: str, words: Iterator[str]) -> Iterator[_Word]:
 # Block lists: long runs of lines that say the same of one domain each.
 
 _BULK_LINES = 100  # in a chunk; fewer are not worth a set
-_BULK_LOCAL = re.compile(rb"^(?:local|server|address)=/([A-Za-z0-9_-][A-Za-z0-9_.-]*)/\r?\n", re.M)
-_BULK_NULL = re.compile(rb"^address=/([A-Za-z0-9_-][A-Za-z0-9_.-]*)/#\r?\n", re.M)
+_BULK_LOCAL = Pattern(rb"(?m)^(?:local|server|address)=/([A-Za-z0-9_-][A-Za-z0-9_.-]*)/\r?\n")
+_BULK_NULL = Pattern(rb"(?m)^address=/([A-Za-z0-9_-][A-Za-z0-9_.-]*)/#\r?\n")
 
 
 class BlockLists:
@@ -6090,8 +6127,8 @@ class HostsReader:
     __slots__ = ("_data", "_domain_of", "_complain")
     _LONG = 4096  # octets; a run that is worth its own set
     _RUN = {
-        address: re.compile(
-            rb"^" + re.escape(address) + rb"[ \t]+([a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})+)[ \t]*\r?\n", re.M
+        address: Pattern(
+            rb"(?m)^" + address.replace(b".", rb"\.") + rb"[ \t]+([a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})+)[ \t]*\r?\n"
         )
         for address in (b"0.0.0.0", b"127.0.0.1", b"::", b"::1")
     }
@@ -6139,7 +6176,7 @@ class HostsReader:
 
     def _own_reverse(self, text: bytes, address: bytes, packed: bytes, source: str) -> None:
         """Give the PTR of a run's address to the first name that stands beside it, whatever the form of its line."""
-        first = re.search(rb"^[ \t]*" + re.escape(address) + rb"[ \t]+([^\s#]+)", text, re.M)
+        first = Pattern(rb"(?m)^[ \t]*" + address.replace(b".", rb"\.") + rb"[ \t]+([^\s#]+)").search(text)
         try:
             name = dns_name_parse(first[1].decode("ascii").lower()) if first is not None else b""
         except ValueError:
@@ -7189,7 +7226,7 @@ class LeaseTable:
     def read(self, text: bytes, wall: float, now: float) -> list[bytes]:
         """Take the leases of a file that was read at `wall` seconds of its clock; give the lines that make no sense."""
         bad, found, extras = [], [], []
-        for match in re.finditer(rb"[^\n]*\S[^\n]*", text):  # one at a time: there may be many
+        for match in _LEASE_LINE.finditer(text):  # one at a time: there may be many
             line = match[0]
             fields = line.split()
             if fields[0] in (b"agent-info", b"vendorclass") and len(fields) == 3:
@@ -7235,7 +7272,8 @@ def _lease_is_other(fields: list[bytes]) -> bool:
     return packed is not None and len(packed) == 16
 
 
-_LEASE_HARDWARE = re.compile(r"(?:([0-9a-f]{2})-)?((?:[0-9a-f]{1,2}(?::[0-9a-f]{1,2}){0,15})?)\Z", re.I)
+_LEASE_LINE = Pattern(rb"[^\n]*\S[^\n]*")
+_LEASE_HARDWARE = Pattern(r"(?i)(?:([0-9a-f]{2})-)?((?:[0-9a-f]{1,2}(?::[0-9a-f]{1,2}){0,15})?)\Z")
 
 
 def _lease_parse(fields: list[bytes], wall: float, now: float) -> Lease | None:
@@ -9346,7 +9384,7 @@ def _add_literals(answer: DnsAnswer, match: DomainMatch) -> None:
 # that do nothing else, and in local mode for everybody; and DNS_ANSWERERS, the
 # whole path of a query.
 #
-# Uses 10 15 20 21 22 30 40 51
+# Uses 10 12 15 20 21 22 30 40 51
 # ==============================================================================
 
 
@@ -9604,13 +9642,13 @@ def _patterns_admit(patterns: Sequence[str], name: str) -> bool:
     return "*" in patterns or any(_pattern_fits(pattern.lower(), name) for pattern in patterns)
 
 
-_HOST_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)").fullmatch
+_NAME_LABEL = Pattern(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 
 
 def _pattern_fits(pattern: str, name: str) -> bool:
     """Tell whether each label of a host name fits its label of a pattern, where `*` stands for any characters."""
     theirs, ours = pattern.split("."), name.split(".")
-    return len(theirs) == len(ours) and all(map(_HOST_LABEL, ours)) and all(map(_label_fits, theirs, ours))
+    return len(theirs) == len(ours) and all(map(_NAME_LABEL.fullmatch, ours)) and all(map(_label_fits, theirs, ours))
 
 
 def _label_fits(pattern: str, label: str) -> bool:
@@ -11175,7 +11213,7 @@ class DhcpState:
         if domain != DNS_ROOT and domain.lower() != self.domain_of(address).lower():
             return ""
         text = label.decode("latin-1")
-        return text if HOST_LABEL.match(text) else ""
+        return text if host_label_valid(text) else ""
 
     def address_of(self, name: str) -> int:
         """Find the IPv4 address of a name in hosts data, 0 when there is none."""
@@ -11536,7 +11574,7 @@ class Dhcp4Exchange:
         if not name:
             return
         label, _, domain = name.removesuffix(".").partition(".")
-        if HOST_LABEL.match(label):
+        if host_label_valid(label):
             self.asked_name, self.asked_domain = label, domain
             self.detail(f"client provides name: {printable_text(name.removesuffix('.').encode('latin-1', 'replace'))}")
 
@@ -11554,7 +11592,7 @@ class Dhcp4Exchange:
 
 def script_text(text: bytes) -> str:
     """Give foreign text as the script may have it: the octets themselves, cut at the first `=` or NUL."""
-    return re.split(rb"[=\0]", text, maxsplit=1)[0].decode("utf-8", "surrogateescape")
+    return text.replace(b"\0", b"=").partition(b"=")[0].decode("utf-8", "surrogateescape")
 
 
 class Dhcp4Service:
@@ -12564,7 +12602,7 @@ def tftp_path_text(path: str) -> str:
 
 # --- options ---
 
-_TFTP_NUMBER = re.compile(rb"\s*([+-]?\d{1,20})")
+_TFTP_NUMBER = Pattern(rb"\s*([+-]?\d{1,20})")
 
 
 def _tftp_number(text: bytes) -> int:
@@ -14019,10 +14057,12 @@ class UpstreamExchange:
                 channel, number = tries[-1]
                 again = server in pending.sent
                 pending.sent[server] = now
-            try:
-                channel.sock.send(number + pending.tail)
-            except ConnectionRefusedError:  # the answer to something older on this socket
-                channel.sock.send(number + pending.tail)
+            if server.source_port and pending.state.config.conntrack:  # shared, as ports of their own cannot be
+                with self._lock:
+                    self._rights.mark(channel.sock, pending.mark)
+                    channel.sock.send(number + pending.tail)
+            else:
+                self._transmit(channel.sock, number + pending.tail)
         except OSError as error:
             server.failed += 1
             server.silent(now)
@@ -14040,9 +14080,17 @@ class UpstreamExchange:
             self._dump(DUMP_UPSTREAM_QUERY, number + pending.tail, channel, True)
         return True
 
+    @staticmethod
+    def _transmit(sock: socket.socket, wire: bytes) -> None:
+        try:
+            sock.send(wire)
+        except ConnectionRefusedError:  # the answer to something older on this socket
+            sock.send(wire)
+
     def _attempt(self, pending: PendingQuestion, server: Upstream, now: float) -> tuple[UpstreamSocket, bytes]:
         """Give a question a port and an id towards a server (lock held)."""
-        choose = self._channel if not pending.mark else functools.partial(self._marked, pending.mark)
+        own = pending.mark and not server.source_port
+        choose = functools.partial(self._marked, pending.mark) if own else self._channel
         channel = choose(server, pending.state.config, now)
         number = self._random_bytes(2)
         while number in channel.questions:
@@ -14078,9 +14126,8 @@ class UpstreamExchange:
 
     def _marked(self, mark: int, server: Upstream, config: Config, now: float) -> UpstreamSocket:
         """Open a socket for one question, with the mark of the client's connection."""
-        port = self._fixed_port(server, config) if server.source_port else 0
         prepare = functools.partial(self._rights.mark, mark=mark)
-        sock = upstream_socket(server, config, socket.SOCK_DGRAM, port, self._random_bytes, prepare=prepare)
+        sock = upstream_socket(server, config, socket.SOCK_DGRAM, 0, self._random_bytes, prepare=prepare)
         channel = UpstreamSocket(sock, server, now)
         channel.uses = 0
         self._sockets[channel.fd] = channel
@@ -16450,7 +16497,7 @@ class DhcpFiles:
         self._fresh = None
 
 
-_ETHERS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_-]{1,63})*\.?\Z")
+_ETHERS_NAME = Pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_-]{1,63})*\.?\Z")
 
 
 def hosts_with_addresses(hosts: Sequence[DhcpHost], find: Callable[[str], int], log: Log) -> list[DhcpHost]:

@@ -161,7 +161,8 @@ def program_records() -> list[type]:
         for kind in vars(pydnsmasq).values()
         if isinstance(kind, type)
         and kind.__module__ == "pydnsmasq"
-        and kind.__init__.__qualname__ == "record.<locals>.__init__"  # type: ignore[misc]
+        and issubclass(kind, pydnsmasq._Record)
+        and kind is not pydnsmasq._Record
     ]
 
 

@@ -407,8 +407,8 @@ def test_the_mark_is_looked_at_before_everything_else(asked: str, qtype: str) ->
 FITS = [
     # pattern, names that fit, names that do not
     ("*", "a a.b . _x.y -a.b", ""),
-    ("a.test", "a.test", "b.test a.a.test test xa.test a.tes"),
-    ("*.a.test", "x.a.test xn--a.a.test", "a.test x.y.a.test _x.a.test -x.a.test x-.a.test"),
+    ("a.test", "a.test", "b.test a.a.test test xa.test a.tes a.test.more a"),
+    ("*.a.test", "x.a.test xn--a.a.test", "a.test x.y.a.test _x.a.test -x.a.test x-.a.test x.a x.a.test.more"),
     ("*.*.a.test", "x.y.a.test", "x.a.test x.y.z.a.test"),
     ("a*.b.test", "a.b.test ab.b.test a-b.b.test", "b.b.test ba.b.test a.a.b.test a-.b.test"),
     ("*a.b.test", "a.b.test xa.b.test", "ab.b.test"),
@@ -416,6 +416,7 @@ FITS = [
     ("*x*.b.test", "x.b.test axb.b.test xx.b.test", "ab.b.test"),
     ("a*b*.b.test", "ab.b.test axbx.b.test abb.b.test", "a.b.test ba.b.test"),
     ("*b*c.b.test", "bc.b.test abxc.b.test bcc.b.test", "cb.b.test c.b.test"),
+    ("a*b*b.b.test", "abb.b.test axbyb.b.test", "ab.b.test"),
     ("**.b.test", "x.b.test", "b.test x.y.b.test"),
     ("*-a.b.test", "x-a.b.test", "a.b.test -a.b.test"),
     ("A.B.test", "a.b.test", ""),

@@ -1589,6 +1589,7 @@ NOTICES: list[tuple[str, list[str], str, list[tuple[str, dict[str, str]]]]] = [
     ("renewed", [], "dora m1 req=.70\nrequest m1 uni ci=.70", [("dhcp.ack", LEASED)] * 2),
     ("released, without its name", [], "dora m1 req=.70 name=pc\nrelease m1 sid=.1 ci=.70",
      [("dhcp.ack", LEASED | {"name": "pc"}), ("dhcp.release", LEASED)]),
+    ("released, of no lease", [], "release m1 sid=.1 ci=.70", [("dhcp.release", LEASED)]),
     ("refused", [], "request m1 sid=.1 req=10.8.0.60", []),
     ("declined", [], "dora m1 req=.70\ndecline m1 sid=.1 req=.70", [("dhcp.ack", LEASED)]),
     ("offered", [], "discover m1", []),

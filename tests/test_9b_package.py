@@ -677,10 +677,10 @@ def test_a_router_with_a_jail(router: Router, as_root: bool) -> None:
 
 
 def test_a_router_without_a_jail(router: Router) -> None:
-    """In the background, found by its name, and checked as the feed would."""
+    """By a link, in the background, found by its name, and checked as the feed would."""
     script = f"""
 dnsmasq --version >/var/run/dnsmasq/version
-dnsmasq --test || exit 1
+/usr/local/sbin/dnsmasq --test || exit 1
 {" ".join(COMMAND).replace(" -k", "")} || exit 2
 pid=$(cat {PID_FILE})
 [ "$(pidof dnsmasq)" ] && [ "$(cat /proc/$pid/comm)" = dnsmasq ] || exit 3
@@ -690,6 +690,8 @@ kill -HUP $pid && kill -TERM $pid || exit 6
 while kill -0 $pid; do sleep 1; done 2>/dev/null
 """
     shutil.copy(OPENWRT / "test.sh", router.root / "test.sh")
+    (router.root / "usr/local/sbin").mkdir(parents=True)
+    (router.root / "usr/local/sbin/dnsmasq").symlink_to("/usr/sbin/dnsmasq")
     done = router.run_inside(OPEN, "/bin/sh", "-c", script, PORT=str(free_port()))
     assert done.returncode == 0, done.stdout + done.stderr + router.logged()
     assert router.read("var/run/dnsmasq/version") == p.version_text()
