@@ -112,7 +112,6 @@ assignment swaps them in; each packet reads the reference once.
 
 from __future__ import annotations
 
-import array
 import binascii
 import bisect
 import collections
@@ -126,10 +125,8 @@ import itertools
 import marshal
 import os
 import pwd
-import queue
 import resource
 import select
-import signal
 import socket
 import socketserver
 import stat
@@ -139,7 +136,12 @@ import threading
 import time
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if not TYPE_CHECKING:  # their halves in Python cost 2 ms, a tenth of a start
+    import _queue as queue
+    import _signal as signal
+else:
+    import queue
+    import signal
     import types
     from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
     from dataclasses import dataclass as record
@@ -1073,7 +1075,9 @@ class DnsNameHashes:
     _PARTS = 16  # sorted apart, so that sorting needs little memory at once
 
     def __init__(self) -> None:
-        self._parts: list[array.array[int]] = [array.array("q")]
+        from array import array  # late: few starts have such a list
+
+        self._parts: list[array[int]] = [array("q")]
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
@@ -1084,11 +1088,12 @@ class DnsNameHashes:
 
     def freeze(self) -> None:
         """Sort and drop duplicates; after this the set can be asked."""
-        parts = [array.array("q") for _ in range(self._PARTS)]
+        array = type(self._parts[0])
+        parts = [array("q") for _ in range(self._PARTS)]
         appends = [part.append for part in parts]
         for value in self._parts[0]:
             appends[(value >> 60) + 8](value)
-        self._parts = [array.array("q", sorted(set(part))) for part in parts]
+        self._parts = [array("q", sorted(set(part))) for part in parts]
 
     def __contains__(self, text: bytes) -> bool:
         value = _hash64(text)

@@ -63,6 +63,10 @@ class Annotations(ast.NodeTransformer):
         node.returns = None
         return self._enter(node, False)
 
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        # It says how annotations are meant.
+        return None if node.module == "__future__" else node
+
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None
         return node
