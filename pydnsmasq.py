@@ -17964,6 +17964,10 @@ _NEED_RESTART = (
 )  # fmt: skip
 
 
+# What is imported when it is first needed; another account may not reach Python's library.
+_LATE_MODULES = ("array", "re")
+
+
 def _speaks_to_netfilter(config: Config) -> bool:
     marks = config.conntrack or config.connmark_allowlist_enable is not None
     return bool(config.port and (marks or config.ipset or config.nftset))
@@ -18243,6 +18247,8 @@ class Daemon:
                 wanted = _speaks_to_netfilter(config) or (low and (config.bind_dynamic or config.bind_interfaces))
                 if account[0] and wanted:
                     self._rights.helper = RootHelper()
+                for module in (*_LATE_MODULES, *(["hashlib"] if config.dnssec else [])):
+                    __import__(module)
                 privileges_drop(*account)
             except OSError as error:
                 raise StartError(EXIT_MISC, f"failed to change user-id: {error_text(error)}") from None

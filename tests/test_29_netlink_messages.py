@@ -176,6 +176,13 @@ def test_requests_say_what_the_real_ones_say(ours: bytes, octets: str) -> None:
         assert sum(16 + len(payload) + 3 & ~3 for _, _, payload in messages(wire)) == len(wire), "no rest"
 
 
+@LITTLE
+def test_attributes_of_an_ipset_are_flagged() -> None:
+    """Nested ones, and those in network order: an ipset wants both."""
+    wire = p.ipset_add_pack("h", FIVE, 0)
+    assert wire[-16:] == bytes.fromhex("100007800c000180080001400a000005")
+
+
 def test_requests_ask_for_an_answer() -> None:
     """Without it nobody hears whether it was done; a batch as such has none."""
     wires = p.ipset_add_pack("h", FD5, 7), p.nft_set_query_pack(FW4, 7), p.nft_add_pack(FW4, FIVE, False, 7)

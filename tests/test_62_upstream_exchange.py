@@ -1085,8 +1085,9 @@ class Marked(Exchange):
         self.rights.mark = self._mark
 
     def _mark(self, sock: socket.socket, mark: int) -> None:
-        with pytest.raises(OSError):  # the first packet of TCP has it, too
-            sock.getpeername()
+        if sock.type == socket.SOCK_STREAM:  # the first packet has it, too
+            with pytest.raises(OSError):
+                sock.getpeername()
         self.marks.append(mark)
         if self.error is not None:
             raise self.error
@@ -1134,14 +1135,17 @@ def test_marked_sockets_of_silent_servers_are_closed(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("mark", [0, 5])
 def test_a_fixed_port_is_shared_by_questions_that_are_out(mark: int) -> None:
-    port = free_port()
+    """Its socket has the mark of the question that goes out; replies find their questions."""
+    port, marks = free_port(), [mark and mark + number for number in range(4)]
     with (
         MockUpstream(saying(ONE, delay=0.1)) as up,
         Marked(f"no-resolv\nserver={up.address}@127.0.0.1#{port}\n") as exchange,
     ):
-        waiters = [exchange.ask(f"n{number}.test", mark=mark and mark + number) for number in range(4)]
+        waiters = [exchange.ask(f"n{number}.test", mark=one) for number, one in enumerate(marks)]
         assert all((reply := waiter.reply()) is not None and reply.rdatas() == [ONE] for waiter in waiters)
         assert set(_ports(up)) == {port} and len(up.seen) == 4, "replies reach another socket"
+        assert exchange.get("plain.test").rdatas() == [ONE]
+        assert exchange.marks[:4] == marks and set(exchange.marks[4:]) == {0}
 
 
 def test_a_mark_that_cannot_be_set() -> None:

@@ -875,7 +875,7 @@ OPTIONS = [
         1.2.3.4 a.1 a.b1 a.1b a.com x.local local x.localhost *.in-addr.arpa {'a' * 63}.b {'a' * 64}.b {MANY}.bb
         {MANY}aaaa.bb a.b,c.d # a#.b.c a.b/* */a.b ** ab.c-d a.-b *-a.b.c a*-.b.c a.b/a.b""".split()),
     "ipset", "ipset=", "ipset=/x/", "nftset", "nftset=", "nftset=/x/", "conntrack", "conntrack=1", "connmark-allowlist",
-    "connmark-allowlist=", "connmark-allowlist-enable", "connmark-allowlist-enable=",
+    "connmark-allowlist=", "connmark-allowlist-enable",
     "connmark-allowlist=1,a.b\nconnmark-allowlist=1,c.d", "connmark-allowlist=1,a.b\nconnmark-allowlist=1/3,c.d",
     "connmark-allowlist-enable\nconnmark-allowlist-enable=2",
 ]  # fmt: skip
