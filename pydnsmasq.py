@@ -165,6 +165,7 @@ if __name__ == "__main__":  # a reload that comes too early must not be the end;
 
 VERSION = "0.1.0"
 DNSMASQ_VERSION = "2.93"  # the dialect that is spoken
+PROCESS_NAME = "dnsmasq"  # in the log, whatever the file is called
 # What scripts read in --version: whole tokens for what works, `no-` for what does not
 COMPILE_OPTIONS = (
     "IPv6 GNU-getopt no-DBus UBus no-i18n no-IDN DHCP no-DHCPv6 no-Lua TFTP conntrack ipset nftset auth DNSSEC "
@@ -4706,37 +4707,18 @@ class OptionRow:
         return NONE if self.arity == NONE or self.letter in ("q", "1") else REQUIRED
 
 
-_WORKING_AREAS = frozenset(
-    ("dns", "dns-local", "dns-auth", "dnssec", "dhcp4", "pxe", "tftp", "log", "process", "config")
-)
+# Accepted and checked, without effect yet.
 _LATER = frozenset(
     (
-        "umbrella", "enable-dbus", "quiet-dhcp6", "quiet-ra",
+        "umbrella", "enable-dbus", "quiet-dhcp6", "quiet-ra", "enable-ra", "ra-param", "dhcp-duid",
+        "no-dhcpv6-interface",
     )
 )  # fmt: skip
-_WORKING = frozenset(
-    (
-        "domain-suffix",
-        "dhcp-lease",
-        "dhcp-script",
-        "dhcp-scriptuser",
-        "script-arp",
-        "script-on-renewal",
-        "conntrack",
-        "connmark-allowlist",
-        "connmark-allowlist-enable",
-        "ipset",
-        "nftset",
-        "enable-ubus",
-    )
-)
 _REFUSED = {"dhcp-luascript": "there is no Lua in Python's standard library; use dhcp-script"}
 
 
-def _status(name: str, area: str) -> str:
-    if name in _REFUSED:
-        return "refused"
-    return "works" if name in _WORKING or area in _WORKING_AREAS and name not in _LATER else "later"
+def _status(name: str) -> str:
+    return "refused" if name in _REFUSED else "later" if name in _LATER else "works"
 
 
 def _row(
@@ -4745,7 +4727,7 @@ def _row(
 ) -> OptionRow:  # fmt: skip
     return OptionRow(
         name, letter, arity, area, repeat, where, parse, default, merge, meta, help_text,
-        (target or name).replace("-", "_"), _status(name, area), _REFUSED.get(name, ""),
+        (target or name).replace("-", "_"), _status(name), _REFUSED.get(name, ""),
     )  # fmt: skip
 
 
@@ -18644,6 +18626,7 @@ class Daemon:
             self._dhcp.rebuild(self._dhcp_state(state.config, state.local, reread), reread)
         self._trust.anchors = state.anchors.zones
         self._service.state = state
+        state.allowlist.update(self._allowed)  # what the bus said meanwhile
         self._answers.clear()
 
     def _poll_files(self) -> None:
@@ -18784,8 +18767,7 @@ class Daemon:
         for key, lease in list(state.local.lease_names.items()):
             flags = "4FR D" if key == lease.keys[0] else "4F  D"
             left = None if lease.lease.expires is None else lease.lease.expires - now
-            ends = "" if left is None else time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(time.time() + left))
-            log.info(f"{dns_name_format(key):<40} {address_format(lease.rdata):<30} {flags:<10} {ends}")
+            log.info(_dump_line(dns_name_format(key), address_format(lease.rdata), flags, left))
         for bulk in state.local.bulks:
             log.info(f"({bulk.count} names of {bulk.source} with the address {address_format(bulk.address)})")
         for entry in state.cache.entries():
@@ -18793,6 +18775,12 @@ class Daemon:
         for name, rrtype, fact in state.trust.facts():
             for line in fact_lines(name, rrtype, fact, now):
                 log.info(line)
+
+
+def _dump_line(name: str, value: str, flags: str, left: float | None) -> str:
+    """Format a line of the dump; `left` seconds until its end, None for ever."""
+    ends = "" if left is None else time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(time.time() + left))
+    return f"{name:<40} {value:<30} {flags:<10} {ends}"
 
 
 def cache_line(entry: CacheEntry, now: int) -> str:
@@ -18805,14 +18793,12 @@ def cache_line(entry: CacheEntry, now: int) -> str:
         flags = f"{flags:<9}V"
     values = rdata_log(entry.records[0], entry.rrtype) if entry.records else [""]
     value = dns_name_format(entry.records[0]) if entry.rrtype == TYPE_CNAME else values[0] if values else ""
-    ends = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(time.time() + entry.expires - now))
-    return f"{dns_name_format(entry.name):<40} {value:<30} {flags:<10} {ends}"
+    return _dump_line(dns_name_format(entry.name), value, flags, entry.expires - now)
 
 
 def fact_lines(name: bytes, rrtype: int, fact: DnssecFact, now: int) -> list[str]:
     """Format DS or DNSKEY records, or their proved absence, for the dump."""
     kind = "S" if rrtype == TYPE_DS else "K"
-    ends = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(time.time() + fact.expires - now))
     flags = (
         f"{kind}F       V"
         if fact.kind == FACT_SECURE
@@ -18826,7 +18812,7 @@ def fact_lines(name: bytes, rrtype: int, fact: DnssecFact, now: int) -> list[str
         else:
             rows = [f"{dnskey_tag(row):5} {row[3]:3} {first:3}" for row, first in firsts]
     shown = dns_name_format(name) if name != DNS_ROOT else "<Root>"
-    return [f"{shown:<40} {row:<30} {flags:<10} {ends}" for row in rows]
+    return [_dump_line(shown, row, flags, fact.expires - now) for row in rows]
 
 
 # ==============================================================================
@@ -18853,11 +18839,6 @@ def help_text(topic: str) -> str:
     if topic in ("dhcp", "dhcp6"):
         return str(dhcp_option_help(6 if topic == "dhcp6" else 4))
     return option_help()
-
-
-def process_name() -> str:
-    """Tell under which name the log speaks: dnsmasq, whatever the file is called."""
-    return "dnsmasq"
 
 
 def _start_afresh(code: types.CodeType) -> None:
@@ -18985,7 +18966,7 @@ def _serve(config: Config, arguments: list[str], source: SystemSource) -> int:
     threading.excepthook = lambda args: log.failure(
         args.thread.name if args.thread else "?", args.exc_value or OSError()
     )
-    daemon = Daemon(config, functools.partial(config_load, arguments, source), process_name(), log)
+    daemon = Daemon(config, functools.partial(config_load, arguments, source), PROCESS_NAME, log)
     _signals_install(daemon.take_signal)
     try:
         daemon.start()

@@ -136,7 +136,3 @@ def test_importing_starts_nothing() -> None:
     environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parent)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert "main" in done.stdout and done.stderr == ""
-
-
-def test_the_process_name_is_only_for_the_name() -> None:
-    assert pydnsmasq.process_name() == "dnsmasq"

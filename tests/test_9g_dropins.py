@@ -410,6 +410,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     directory = tmp_path_factory.mktemp("package")
     words = ["apt-get", "-o", "APT::Sandbox::User=root", "download", "dnsmasq"]
     done = subprocess.run(words, cwd=directory, capture_output=True, text=True, check=False)
+    if done.returncode:  # what apt knows of the archive is missing, or old
+        subprocess.run(["apt-get", "update"], capture_output=True, check=False)
+        done = subprocess.run(words, cwd=directory, capture_output=True, text=True, check=False)
     found = list(directory.glob("*.deb"))
     need(done.returncode == 0 and found, f"Debian's package dnsmasq ({done.stderr})")
     subprocess.run(["dpkg", "-x", str(found[0]), str(directory / "files")], check=True)
