@@ -185,6 +185,7 @@ UBUS_RETRY_SECONDS = 5.0
 
 # Requests of the daemon to its child that stayed root; octets, more than an answer's addresses need.
 ROOT_REQUEST_MAX = 1 << 17
+ROOT_PATIENCE = 5.0  # seconds for an answer of that child, which works at once
 
 # DNS messages.
 DNS_PORT = 53
@@ -13347,6 +13348,7 @@ class RootHelper:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel.settimeout(ROOT_PATIENCE)
         self._pid = os.fork()
         if not self._pid:
             self._channel.close()
@@ -13376,8 +13378,12 @@ class RootHelper:
     def ask(self, request: bytes, sock: socket.socket | None = None) -> bytes:
         """Have a request served by the child; OSError as it came there."""
         with self._lock:
-            socket.send_fds(self._channel, [request], [] if sock is None else [sock.fileno()])
-            reply = self._channel.recv(ROOT_REQUEST_MAX)
+            try:
+                socket.send_fds(self._channel, [request], [] if sock is None else [sock.fileno()])
+                reply = self._channel.recv(ROOT_REQUEST_MAX)
+            except TimeoutError:  # a later answer would be taken for that of another request
+                self._channel.close()
+                raise
         code = int.from_bytes(reply[:4], "big") if reply else errno.EPIPE
         if code:
             raise OSError(code, os.strerror(code))
@@ -13778,6 +13784,8 @@ class DnssecJob:
 class DnsListener:
     """Who hears of answers before clients do; nobody, where there is no bus (68)."""
 
+    silent = True  # whether there is nothing to ask
+
     def results(self, message: DnsMessage, done: Callable[[dict[int, bytes]], None]) -> bool:
         """Show the addresses of a reply; True when `done` gets, soon, those that replace them, by place."""
         return False
@@ -14047,7 +14055,7 @@ class UpstreamExchange:
             if server.source_port and pending.state.config.conntrack:  # shared, as ports of their own cannot be
                 with self._lock:
                     self._rights.mark(channel.sock, pending.mark)
-                    channel.sock.send(number + pending.tail)
+                    self._transmit(channel.sock, number + pending.tail)
             else:
                 self._transmit(channel.sock, number + pending.tail)
         except OSError as error:
@@ -14292,8 +14300,12 @@ class UpstreamExchange:
         self, pending: PendingQuestion, message: DnsMessage, server: Upstream, verdict: DnssecVerdict | None
     ) -> None:
         """Show a reply to who listens, then answer."""
-        if not self.listener.results(message, lambda new: self._answer_all(pending, message, server, verdict, new)):
-            self._answer_all(pending, message, server, verdict)
+        listener = self.listener
+        if not listener.silent:
+            go_on = functools.partial(self._answer_all, pending, message, server, verdict)
+            if listener.results(message, go_on):
+                return
+        self._answer_all(pending, message, server, verdict)
 
     def _answer_all(
         self,
@@ -17370,6 +17382,8 @@ class Consultation:
 class UbusClient(DnsListener):
     """Holds the connection to ubusd, and comes back to it for ever; `run` is the body of its thread."""
 
+    silent = False
+
     def __init__(
         self,
         name: str,
@@ -18960,7 +18974,8 @@ def _serve(config: Config, arguments: list[str], source: SystemSource) -> int:
     os.umask(0o022)
     sys.setswitchinterval(0.001)  # a list that loads must not hold the packets up for long
     log = Log()
-    twin = twin_end(config.pid_file, arguments)
+    # The same words mean the same server only when no file is named from the present directory.
+    twin = twin_end(config.pid_file, arguments) if all(map(os.path.isabs, config.files)) else 0
     if twin:
         log.info(f"taking over from process {twin}, which was started by the same command line")
     threading.excepthook = lambda args: log.failure(
