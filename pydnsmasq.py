@@ -13295,7 +13295,10 @@ def twin_end(pid_file: str, arguments: Sequence[str]) -> int:
     except (OSError, ValueError):
         return 0
     deadline = time.monotonic() + TWIN_SECONDS
-    while _process_text(pid, "cmdline") and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        state = _process_text(pid, "stat").rpartition(b") ")[2][:1]
+        if state in (b"", b"Z", b"X"):  # only now its sockets are surely closed
+            break
         time.sleep(0.05)
     return pid
 

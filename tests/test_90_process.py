@@ -201,6 +201,46 @@ def test_the_parent_tells_of_failure(tmp_path: pathlib.Path) -> None:
 
 
 @UNLIKE_REAL
+def test_the_same_command_line_takes_over(tmp_path: pathlib.Path) -> None:
+    """libvirtd knows a server by its executable: after its own restart it starts another with the same words."""
+    port, pid_file, log = free_port(), tmp_path / "pid", tmp_path / "log"
+    (tmp_path / "conf").write_text(f"{ALONE}port={port}\nuser=root\nlog-facility={log}\n")
+    words = ["-C", str(tmp_path / "conf"), f"--pid-file={pid_file}", "--host-record=a.test,192.0.2.1"]
+    assert run_program(*words).returncode == 0
+    first = _read_pid(pid_file)
+    try:
+        other = run_program(*words, "--no-hosts")
+        assert other.returncode == 2 and not _ended(first), "other words: it is not the same server"
+        pid_file.write_text(f"{first}\n")  # which the other one had taken away
+        assert run_program(*words).returncode == 0
+        second = _read_pid(pid_file)
+        assert second != first and _ended(first)
+        words_of_it = f"taking over from process {first}"
+        first = second
+        wait_until(lambda: words_of_it in log.read_text(), what=words_of_it)
+        reply = ask(port, "a.test")
+        assert reply is not None and reply.rdatas() == ["192.0.2.1"]
+    finally:
+        os.kill(first, signal.SIGTERM)
+        wait_until(lambda: _ended(first), what="its end")
+
+
+@UNLIKE_REAL
+def test_nobody_is_taken_over_for_names_from_the_present_directory(tmp_path: pathlib.Path) -> None:
+    port, pid_file = free_port(), tmp_path / "pid"
+    (tmp_path / "conf").write_text(f"{ALONE}port={port}\nuser=root\nlog-facility={tmp_path}/log\n")
+    words = ["-C", "conf", f"--pid-file={pid_file}"]
+    assert run_program(*words, cwd=tmp_path).returncode == 0
+    first = _read_pid(pid_file)
+    try:
+        assert run_program(*words, cwd=tmp_path).returncode == 2
+        assert not _ended(first)
+    finally:
+        os.kill(first, signal.SIGTERM)
+        wait_until(lambda: _ended(first), what="its end")
+
+
+@UNLIKE_REAL
 def test_a_taken_port_names_its_holder() -> None:
     port = free_port()
     code = f"import socket,time; s=socket.socket(); s.bind(('',{port})); s.listen(); print(flush=True); time.sleep(60)"

@@ -252,9 +252,13 @@ class Libvirt:
     def lease(self, host: str) -> str:
         """The client's address, as the client and libvirt know it."""
         address = self.house.lease().address
-        rows = [line.split() for line in self.virsh("net-dhcp-leases net").splitlines() if MAC in line]
-        assert [row[2:] for row in rows] == [[MAC, "ipv4", f"{address}/24", host, CLIENT_ID]]
+        expected = [[MAC, "ipv4", f"{address}/24", host, CLIENT_ID]]
+        wait_until(lambda: self._rows() == expected, 5, "the lease in libvirt's list")  # its script runs after the ACK
         return address
+
+    def _rows(self) -> list[list[str]]:
+        lines = self.virsh("net-dhcp-leases net").splitlines()
+        return [line.split()[2:] for line in lines if MAC in line]
 
 
 def test_libvirt(house: House) -> None:
