@@ -181,11 +181,12 @@ UBUS_RESULTS_MAX = 32  # records of one answer that subscribers see
 UBUS_RESULT_SECONDS = 0.1  # for what subscribers say of an address
 UBUS_RESOLVED_SECONDS = 1.0  # for subscribers to do what an answer needs
 UBUS_PATIENCE = 2.0  # seconds for a send to ubusd
+UBUS_WAIT_MAX = 4.0  # seconds that a thread waits for subscribers, who have their time: a safety net
 UBUS_RETRY_SECONDS = 5.0
 
 # Requests of the daemon to its child that stayed root; octets, more than an answer's addresses need.
 ROOT_REQUEST_MAX = 1 << 17
-ROOT_PATIENCE = 5.0  # seconds for an answer of that child, which works at once
+ROOT_PATIENCE = 1.0  # seconds for an answer of that child, which works at once
 
 # DNS messages.
 DNS_PORT = 53
@@ -1220,6 +1221,11 @@ def rdata_soa(mname: bytes, rname: bytes, serial: int, refresh: int, retry: int,
 def address_format(packed: bytes) -> str:
     """Format a packed IPv4 or IPv6 address."""
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+
+
+def is_address(rrtype: int, data: bytes) -> bool:
+    """Tell whether record data is an address as its type wants it; foreign records may be of any length."""
+    return len(data) == {TYPE_A: 4, TYPE_AAAA: 16}.get(rrtype)
 
 
 def address_parse(text: str) -> bytes | None:
@@ -9611,8 +9617,11 @@ def _answer_transfer(answer: DnsAnswer) -> bool:
 def _answer_unlisted(answer: DnsAnswer) -> bool:
     """Refuse names that the mark of the client's connection does not allow (connmark-allowlist)."""
     client, state = answer.client, answer.state
-    client.marked = client.mark() & state.config.connmark_allowlist_enable if client.mark is not None else 0
     answer.lasting = False  # another connection may have another mark
+    mark = client.mark() if client.mark is not None else 0
+    if mark < 0:  # perhaps it is one that may not ask for this
+        return answer.refuse(SERVFAIL)
+    client.marked = mark & state.config.connmark_allowlist_enable
     if not client.marked or allowlist_admits(state.allowlist, client.marked, answer.query.key):
         return False
     return answer.refuse(REFUSED, EDE_BLOCKED)
@@ -9820,6 +9829,7 @@ class DnsReply:
         "verdict",
         "altered",
         "elements",
+        "replaced",
     )
 
     def __init__(
@@ -9846,6 +9856,7 @@ class DnsReply:
         self.texts: list[str] = []
         self.verdict = verdict
         self.altered = False  # it says what we want, not what was proved
+        self.replaced: dict[int, bytes] = {}  # what listeners want in the place of addresses, by place in the answer
         # For sets of the kernel, before anybody sees the reply: set, addresses, what is around one in the query log.
         self.elements: list[tuple[str | NftSet, list[bytes], tuple[str, str]]] = []
         self.cacheable = (
@@ -10237,12 +10248,21 @@ def _denials_of(verdict: DnssecVerdict, zone: bytes) -> tuple[tuple[bytes, int, 
     return tuple(row[1:] for row in verdict.denials if row[0] == zone)
 
 
+def _review_replaced(reply: DnsReply) -> None:
+    """Put addresses that listeners want in their places; their old signatures go."""
+    for place, rdata in reply.replaced.items() if reply.message.answers else ():
+        reply.message.answers[place].rdata = rdata
+        reply.rebuild = reply.altered = True
+    if reply.replaced:
+        reply.rebuild |= reply.message.keep("answers", lambda rr: rr.rrtype != TYPE_RRSIG)
+
+
 def _review_sets(reply: DnsReply) -> None:
     """Choose the sets of the kernel that take the addresses of a reply (ipset, nftset): by the name that was asked."""
     query = reply.query
     if query.rrtype not in (TYPE_A, TYPE_AAAA) or query.rrclass != CLASS_IN:
         return
-    found = [rr.rdata for rr in reply.message.answers if rr.rrtype in (TYPE_A, TYPE_AAAA) and rr.rrclass == CLASS_IN]
+    found = [rr.rdata for rr in reply.message.answers if is_address(rr.rrtype, rr.rdata) and rr.rrclass == CLASS_IN]
     for option, table in reply.state.sets if found else ():
         domain = next((name for name in dns_name_suffixes(query.key) if name in table), b"")
         for target in table.get(domain, ()):
@@ -10289,6 +10309,7 @@ DNS_REVIEWERS: tuple[tuple[Callable[[DnsReply], None], str], ...] = (
     (_review_addresses, "ignore_address bogus_nxdomain"),
     (_review_alias, "alias"),
     (_review_rebind, "stop_dns_rebind"),
+    (_review_replaced, "enable_ubus"),
     (_review_sets, "ipset nftset"),
     (_review_existence, ""),
     (_review_remember, ""),
@@ -10315,9 +10336,7 @@ def dns_review(
     if not state.reviewers:
         state.reviewers = dns_path(DNS_REVIEWERS, state.config)
     reply = DnsReply(message, query, state, now, server, sent, verdict)
-    for place, rdata in (replaced or {}).items():
-        message.answers[place].rdata = rdata
-        reply.rebuild = reply.altered = True
+    reply.replaced = replaced or {}
     for reviewer in state.reviewers:
         reviewer(reply)
         if reply.drop:
@@ -13116,7 +13135,7 @@ def port_holder(port: int, tcp: bool) -> str:
     inodes = set()
     for table in ("tcp", "tcp6") if tcp else ("udp", "udp6"):
         try:
-            with open(f"/proc/net/{table}", encoding="ascii") as file:
+            with open(f"/proc/net/{table}", encoding="utf-8") as file:
                 rows = [line.split() for line in file][1:]
         except OSError:
             continue
@@ -13250,7 +13269,7 @@ def memory_available() -> int:
 def process_rename(name: str) -> None:
     """Set the process' name for ps and pidof, where /proc is."""
     try:
-        with open("/proc/self/comm", "w", encoding="ascii") as file:
+        with open("/proc/self/comm", "w", encoding="utf-8") as file:
             file.write(name)
     except OSError:
         pass
@@ -13265,8 +13284,11 @@ def _process_text(pid: int | str, what: str) -> bytes:
         return b""
 
 
-def _is_twin(pid: int, arguments: Sequence[str]) -> bool:
-    """Tell whether a process is this program, started by the same words in the same network namespace."""
+def _is_twin(pid: int, owner: int, arguments: Sequence[str]) -> bool:
+    """Tell whether a process is this program, started by the same words in the same network namespace.
+
+    `owner` is the account that has the pid file, as the server was to run as.
+    """
     words, own = (_process_text(one, "cmdline").split(b"\0")[:-1] for one in (pid, "self"))
     name, count = _process_text(pid, "comm"), len(words) - len(arguments)
     return (
@@ -13276,6 +13298,7 @@ def _is_twin(pid: int, arguments: Sequence[str]) -> bool:
         and words[count:] == [os.fsencode(word) for word in arguments]
         and name == _process_text("self", "comm")
         and (bool(arguments) or name == b"dnsmasq\n")
+        and os.stat(f"/proc/{pid}").st_uid in (os.getuid(), owner)
         and os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net")
     )
 
@@ -13287,9 +13310,11 @@ def twin_end(pid_file: str, arguments: Sequence[str]) -> int:
     they do not know ours again, as it is Python, and start another.
     """
     try:
-        with open(pid_file, "rb") as file:
-            pid = int(file.read(16))
-        if not _is_twin(pid, arguments):
+        # No symbolic link, and no pipe that nobody writes to: the directory may be another account's.
+        fd = os.open(pid_file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb", buffering=0) as file:
+            pid, owner = int(file.read(16) or b""), os.fstat(fd).st_uid
+        if not _is_twin(pid, owner, arguments):
             return 0
         os.kill(pid, signal.SIGTERM)
     except (OSError, ValueError):
@@ -13350,6 +13375,7 @@ class RootHelper:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._serial = 0
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.settimeout(ROOT_PATIENCE)
         self._pid = os.fork()
@@ -13371,26 +13397,26 @@ class RootHelper:
                 return
             code, out = 0, b""
             try:
-                out = rights.serve(request, descriptors)
-            except OSError as error:
-                code = max(error.errno or 0, 0) or errno.EIO
+                out = rights.serve(request[4:], descriptors)
+            except (OSError, ValueError, struct.error) as error:
+                code = max(getattr(error, "errno", 0) or 0, 0) or errno.EIO
             for descriptor in descriptors:
                 os.close(descriptor)
-            channel.send(code.to_bytes(4, "big") + out)
+            channel.send(request[:4] + code.to_bytes(4, "big") + out)
 
     def ask(self, request: bytes, sock: socket.socket | None = None) -> bytes:
         """Have a request served by the child; OSError as it came there."""
         with self._lock:
-            try:
-                socket.send_fds(self._channel, [request], [] if sock is None else [sock.fileno()])
+            self._serial = self._serial + 1 & 0xFFFFFFFF
+            tag = self._serial.to_bytes(4, "big")
+            socket.send_fds(self._channel, [tag + request], [] if sock is None else [sock.fileno()])
+            reply = self._channel.recv(ROOT_REQUEST_MAX)
+            while reply and reply[:4] != tag:  # an answer that came too late for its request
                 reply = self._channel.recv(ROOT_REQUEST_MAX)
-            except TimeoutError:  # a later answer would be taken for that of another request
-                self._channel.close()
-                raise
-        code = int.from_bytes(reply[:4], "big") if reply else errno.EPIPE
+        code = int.from_bytes(reply[4:8], "big") if reply else errno.EPIPE
         if code:
             raise OSError(code, os.strerror(code))
-        return reply[4:]
+        return reply[8:]
 
 
 class Rights:
@@ -13482,21 +13508,22 @@ class Netfilter:
             raise StartError(EXIT_MISC, "process is missing required capability NET_ADMIN")
 
     def connection_mark(self, tcp: bool, local: tuple[bytes, int], peer: tuple[bytes, int]) -> int:
-        """Give the mark of the connection that a query came by; 0 where there is none."""
+        """Give the mark of the connection that a query came by, 0 where there is none; -1 when nobody can tell."""
         protocol = socket.IPPROTO_TCP if tcp else socket.IPPROTO_UDP
         try:
             reply = self._rights.netfilter(conntrack_query_pack(protocol, local, peer, next(self._serials)))
         except OSError as error:
-            reply, code = b"", error.errno or errno.EIO
+            reply, code, blind = b"", error.errno or errno.EIO, True
         else:
             code = self._result(reply)
+            blind = code == errno.EPERM
         for kind, _, payload in netlink_messages(reply):
             if kind != NLMSG_ERROR:
                 return conntrack_mark_unpack(payload)
         if code:
             text = f"Conntrack connection mark retrieval failed: {os.strerror(code)}"
             self._log.complain(("conntrack", code), text, LOG_ERROR)
-        return 0
+        return -1 if blind else 0
 
     def add(self, target: str | NftSet, addresses: Sequence[bytes]) -> list[bytes]:
         """Put addresses into an ipset (a name) or a set of nftables; give those that it took.
@@ -13740,9 +13767,10 @@ class UpstreamSocket:
     system calls, more than everything else that is done for it.
     """
 
-    __slots__ = ("sock", "fd", "server", "questions", "uses", "last")
+    __slots__ = ("sock", "fd", "server", "questions", "uses", "last", "pool")
 
-    def __init__(self, sock: socket.socket, server: Upstream, now: float) -> None:
+    def __init__(self, sock: socket.socket, server: Upstream, now: float, pool: Hashable) -> None:
+        self.pool = pool  # where those like it are
         self.sock = sock
         self.fd = sock.fileno()
         self.server = server
@@ -13840,7 +13868,7 @@ class UpstreamExchange:
         self._lock = threading.Lock()
         self._pending: dict[Hashable, PendingQuestion] = {}
         self._sockets: dict[int, UpstreamSocket] = {}
-        self._by_server: dict[Upstream, list[UpstreamSocket]] = {}
+        self._pools: dict[Hashable, list[UpstreamSocket]] = {}  # by server, or by server and mark
         self._expire_at = 0.0
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -13905,7 +13933,7 @@ class UpstreamExchange:
     def _mark(answer: DnsAnswer) -> int:
         """Give the mark that questions for a client carry, 0 for none (conntrack)."""
         client = answer.client
-        return client.mark() if answer.state.config.conntrack and client.mark is not None else 0
+        return max(client.mark(), 0) if answer.state.config.conntrack and client.mark is not None else 0
 
     def _refuse(self, answer: DnsAnswer, ede: int = -1) -> bytes:
         answer.state.metrics.unanswered += 1
@@ -14087,9 +14115,8 @@ class UpstreamExchange:
 
     def _attempt(self, pending: PendingQuestion, server: Upstream, now: float) -> tuple[UpstreamSocket, bytes]:
         """Give a question a port and an id towards a server (lock held)."""
-        own = pending.mark and not server.source_port
-        choose = functools.partial(self._marked, pending.mark) if own else self._channel
-        channel = choose(server, pending.state.config, now)
+        mark = 0 if server.source_port else pending.mark
+        channel = self._channel(server, pending.state.config, now, mark)
         number = self._random_bytes(2)
         while number in channel.questions:
             number = self._random_bytes(2)
@@ -14097,9 +14124,13 @@ class UpstreamExchange:
         channel.last = now
         return channel, number
 
-    def _channel(self, server: Upstream, config: Config, now: float) -> UpstreamSocket:
-        """Choose the socket for a new question: a new one on a random port while few are open, else one of those."""
-        open_ = self._by_server.setdefault(server, [])
+    def _channel(self, server: Upstream, config: Config, now: float, mark: int) -> UpstreamSocket:
+        """Choose the socket for a new question: a new one on a random port while few are open, else one of those.
+
+        What goes out with a mark has sockets of its own.
+        """
+        pool = (server, mark) if mark else server
+        open_ = self._pools.setdefault(pool, [])
         fixed = bool(server.source_port) or (config.query_port is not None and not server.source)
         if open_ and (fixed or len(open_) >= self._ports):
             channel = open_[self._random_bytes(1)[0] % len(open_)]
@@ -14110,24 +14141,15 @@ class UpstreamExchange:
                 return channel
         try:
             port = self._fixed_port(server, config) if fixed else 0
-            sock = upstream_socket(server, config, socket.SOCK_DGRAM, port, self._random_bytes)
+            prepare = functools.partial(self._rights.mark, mark=mark) if mark else None
+            sock = upstream_socket(server, config, socket.SOCK_DGRAM, port, self._random_bytes, prepare=prepare)
         except OSError:
             if open_:  # a port range or the descriptors are used up: share
                 return open_[self._random_bytes(1)[0] % len(open_)]
-            del self._by_server[server]
+            del self._pools[pool]
             raise
-        channel = UpstreamSocket(sock, server, now)
+        channel = UpstreamSocket(sock, server, now, pool)
         open_.append(channel)
-        self._sockets[channel.fd] = channel
-        self._epoll.register(channel.fd, select.EPOLLIN)
-        return channel
-
-    def _marked(self, mark: int, server: Upstream, config: Config, now: float) -> UpstreamSocket:
-        """Open a socket for one question, with the mark of the client's connection."""
-        prepare = functools.partial(self._rights.mark, mark=mark)
-        sock = upstream_socket(server, config, socket.SOCK_DGRAM, 0, self._random_bytes, prepare=prepare)
-        channel = UpstreamSocket(sock, server, now)
-        channel.uses = 0
         self._sockets[channel.fd] = channel
         self._epoll.register(channel.fd, select.EPOLLIN)
         return channel
@@ -14146,17 +14168,17 @@ class UpstreamExchange:
     def _release(self, channel: UpstreamSocket, number: bytes) -> None:
         """Forget a question on a socket, and close the socket when it has served its time (lock held)."""
         channel.questions.pop(number, None)
-        if channel.uses <= 0 and not channel.questions and channel not in self._by_server.get(channel.server, ()):
+        if channel.uses <= 0 and not channel.questions and channel not in self._pools.get(channel.pool, ()):
             self._close(channel)
 
     def _close(self, channel: UpstreamSocket) -> None:
         if self._sockets.pop(channel.fd, None) is None:
             return
-        open_ = self._by_server.get(channel.server)
+        open_ = self._pools.get(channel.pool)
         if open_ is not None and channel in open_:
             open_.remove(channel)
         if not open_:
-            self._by_server.pop(channel.server, None)
+            self._pools.pop(channel.pool, None)
         channel.sock.close()
 
     def _sweep(self, now: float) -> None:
@@ -14305,9 +14327,12 @@ class UpstreamExchange:
         """Show a reply to who listens, then answer."""
         listener = self.listener
         if not listener.silent:
-            go_on = functools.partial(self._answer_all, pending, message, server, verdict)
-            if listener.results(message, go_on):
-                return
+            try:
+                go_on = functools.partial(self._answer_all, pending, message, server, verdict)
+                if listener.results(message, go_on):
+                    return
+            except Exception as error:  # the client has its answer all the same
+                self._log.failure("listener", error)
         self._answer_all(pending, message, server, verdict)
 
     def _answer_all(
@@ -14616,7 +14641,7 @@ class UpstreamExchange:
                 group.lost(server)
             else:
                 verdict = self._prove_waiting(message, query, state)
-                replaced = wait_for(functools.partial(self.listener.results, message), UBUS_RESULT_SECONDS)
+                replaced = wait_for(functools.partial(self.listener.results, message), UBUS_WAIT_MAX)
                 reply = dns_review(message, query, state, now, server, options, verdict, replaced)
                 best = reply if not reply.drop else best
                 if not reply.drop and reply.flags & 15 not in (SERVFAIL, REFUSED):
@@ -14628,7 +14653,7 @@ class UpstreamExchange:
         self._fill_sets(best)
         if answer.client.marked:
             told = functools.partial(self.listener.resolved, answer.client.marked, best.records())
-            wait_for(told, UBUS_RESOLVED_SECONDS)
+            wait_for(told, UBUS_WAIT_MAX)
         record_.put(best.texts, reply_failed(best))
         return best.pack(query, True)
 
@@ -14951,7 +14976,7 @@ class DnsService:
         if client.marked and answer.records:
             told = functools.partial(self.exchange.listener.resolved, client.marked, answer.records)
             if client.tcp:
-                wait_for(told, UBUS_RESOLVED_SECONDS)
+                wait_for(told, UBUS_WAIT_MAX)
             elif told(functools.partial(client.reply, variants[0])):
                 return None
         return variants[0]
@@ -17426,7 +17451,7 @@ class UbusClient(DnsListener):
         shown = [
             (place, rr)
             for place, rr in enumerate(message.answers)
-            if rr.rrtype in (TYPE_A, TYPE_AAAA) and rr.rrclass == CLASS_IN
+            if is_address(rr.rrtype, rr.rdata) and rr.rrclass == CLASS_IN
         ][:UBUS_RESULTS_MAX]
         notices = [
             {
@@ -17453,7 +17478,7 @@ class UbusClient(DnsListener):
                 "ttl": ttl,
             }
             for name, rrtype, ttl, rdata in records
-            if rrtype in (TYPE_A, TYPE_AAAA, TYPE_CNAME)
+            if rrtype == TYPE_CNAME or is_address(rrtype, rdata)
         ][:UBUS_RESULTS_MAX]
         kind = "connmark-allowlist.resolved"
         return self._listening[0] and self._consult(0, kind, notices, UBUS_RESOLVED_SECONDS, lambda said: done())
@@ -17685,6 +17710,8 @@ class UbusClient(DnsListener):
             return
         try:
             one.done(one.answers)
+        except OSError:  # that client cannot be reached
+            pass
         except Exception as error:  # the bus has nothing to do with it
             self._log.failure("ubus", error)
 
@@ -18575,9 +18602,19 @@ class Daemon:
             config = self.config  # not to be read for this account: hosts and servers files are read all the same
         try:
             self._swap(config)
-        except (StartError, MemoryError) as error:
+        except (StartError, MemoryError, ImportError) as error:
             reason = str(error) or "could not get memory"
             self._log.error(f"{reason}; the configuration is not reloaded, the old one stays in use")
+
+    def _check_rights(self, config: Config, old: Config) -> None:
+        """See whether this account may do what has come into the configuration; StartError or ImportError when not."""
+        if _speaks_to_netfilter(config) and not _speaks_to_netfilter(old):
+            try:
+                self._netfilter.check()
+            except StartError as error:
+                raise StartError(error.code, f"{error}: sets and connection marks need a restart") from None
+        if config.dnssec:
+            __import__("hashlib")  # now, if at all: this account may not reach Python's library
 
     def _swap(self, config: Config) -> None:
         old, old_watch = self.config, self._resolv
@@ -18588,8 +18625,7 @@ class Daemon:
         for option in _NEED_RESTART:
             if getattr(config, option) != getattr(old, option):
                 self._log.warning(f"{option.replace('_', '-')} has changed in the configuration; that needs a restart")
-        if _speaks_to_netfilter(config) and not _speaks_to_netfilter(old):
-            self._netfilter.check()
+        self._check_rights(config, old)
         self._serial += 1
         self._interfaces = interfaces_read()
         watch = self._watch(config)
@@ -18643,7 +18679,7 @@ class Daemon:
             self._dhcp.rebuild(self._dhcp_state(state.config, state.local, reread), reread)
         self._trust.anchors = state.anchors.zones
         self._service.state = state
-        state.allowlist.update(self._allowed)  # what the bus said meanwhile
+        state.allowlist = {**state.allowlist, **self._allowed}  # what the bus said meanwhile
         self._answers.clear()
 
     def _poll_files(self) -> None:

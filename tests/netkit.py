@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import pathlib
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from harness import Daemon, need, wait_until
+
+NEWNET = 0x40000000  # CLONE_NEWNET of <linux/sched.h>
+
+
+@contextlib.contextmanager
+def inside(name: str) -> Iterator[None]:
+    """This thread is in a network namespace; the sockets that it opens stay there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    there = os.open(pathlib.Path("/run/netns") / name, os.O_RDONLY)
+    try:
+        if libc.setns(there, NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+        try:
+            yield
+        finally:
+            if libc.setns(home, NEWNET):
+                raise SystemExit("no way back to the own network namespace")
+    finally:
+        os.close(home)
+        os.close(there)
 
 
 class NetDaemon(Daemon):

@@ -687,7 +687,7 @@ def test_what_comes_from_the_cache_goes_into_no_set() -> None:
 
 def test_addresses_in_the_place_of_others() -> None:
     """What subscribers of the bus say is shown, and goes into the sets; it is no longer what was proved."""
-    pure = upstream("ipset=/x.test/s")
+    pure = upstream("ipset=/x.test/s\nenable-ubus")
     question = pure.query("c.x.test")
     wire = dnswire.build_reply(dnswire.parse(question.wire), answer=[dnswire.record(one) for one in CHAIN])
     reviewed = p.dns_review(

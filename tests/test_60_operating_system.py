@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pathlib
-import queue
 import random
 import resource
 import select
@@ -23,7 +21,7 @@ import pytest
 
 import pydnsmasq
 from harness import free_port, need, need_tool, wait_until
-from netkit import Namespaces
+from netkit import Namespaces, inside
 from shellkit import LogLines, descriptors
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -532,7 +530,7 @@ except p.StartError as error:
 else:
     raise AssertionError("Netfilter may be spoken to")
 assert netfilter.add("set", [bytes(4)]) == [] == netfilter.add(p.NftSet(1, "t", "s"), [bytes(4)])
-assert netfilter.connection_mark(False, (bytes(4), 53), (bytes(4), 4000)) == 0
+assert netfilter.connection_mark(False, (bytes(4), 53), (bytes(4), 4000)) == -1
 """
 NOT_NEEDED_BY_ROOT = """
 rights.bind(sock, ("127.0.0.1", 53))
@@ -555,7 +553,7 @@ for _ in range(2):
     refused(errno.EPIPE, rights.netfilter, MESSAGE)
     refused(errno.EPIPE, helper.ask, b"mark 4", sock)
 assert netfilter.add("set", [bytes(4)]) == []
-assert netfilter.connection_mark(False, (bytes(4), 53), (bytes(4), 4000)) == 0
+assert netfilter.connection_mark(False, (bytes(4), 53), (bytes(4), 4000)) == -1
 """
 A_HELPER_OUTLIVES_NOBODY = """
 helper = p.RootHelper()
@@ -656,22 +654,9 @@ class Sets:
         self.inside(self.netfilter.check)  # opens its socket, which stays where it is
 
     def inside(self, call: Callable[[], Any]) -> Any:
-        """Call something in a thread that is in the namespace."""
-        outcome: queue.SimpleQueue[Any] = queue.SimpleQueue()
-
-        def enter() -> None:
-            try:
-                with open(f"/var/run/netns/{self._net.names[0]}", "rb") as file:
-                    assert not ctypes.CDLL(None, use_errno=True).setns(file.fileno(), 0x40000000)
-                outcome.put(call())
-            except BaseException as error:
-                outcome.put(error)
-
-        threading.Thread(target=enter).start()
-        value = outcome.get(timeout=20)
-        if isinstance(value, BaseException):
-            raise value
-        return value
+        """Call something in the namespace."""
+        with inside(self._net.names[0]):
+            return call()
 
     def do(self, *words: str, text: str = "") -> None:
         command = ["ip", "netns", "exec", self._net.names[0], *words]

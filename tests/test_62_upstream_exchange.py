@@ -639,7 +639,7 @@ def test_idle_ports_are_closed() -> None:
             exchange.get(f"n{number}.test")
         assert descriptors() > before
         wait_until(lambda: not exchange.exchange._sockets, 5, "closed ports")
-        assert descriptors() == before and not exchange.exchange._by_server
+        assert descriptors() == before and not exchange.exchange._pools
 
 
 def test_a_port_range_is_kept() -> None:
@@ -822,7 +822,7 @@ def test_running_out_of_descriptors() -> None:
     with MockUpstream(saying(ONE)) as up, Exchange(servers(up)) as exchange:
         real = pydnsmasq.upstream_socket
 
-        def none_left(*_: object) -> socket.socket:
+        def none_left(*_: object, **__: object) -> socket.socket:
             raise OSError(24, "Too many open files")
 
         pydnsmasq.upstream_socket = none_left  # type: ignore[assignment]
@@ -1108,15 +1108,22 @@ def test_without_conntrack_marks_do_not_count() -> None:
         assert up.count("same.test") == 1
 
 
-def test_a_marked_question_has_a_socket_of_its_own() -> None:
+def test_marked_questions_have_sockets_of_their_own() -> None:
     with MockUpstream(saying(ONE)) as up, Marked(servers(up)) as exchange:
         exchange.get("plain.test")
-        kept = set(exchange.exchange._sockets)
         for number in range(20):
             assert exchange.get(f"n{number}.test", mark=7).rdatas() == [ONE]
-            wait_until(lambda: set(exchange.exchange._sockets) == kept, 2, "the end of its socket")
-        assert exchange.marks == [7] * 20
+        assert set(exchange.marks) == {7}
         assert _ports(up)[0] not in _ports(up)[1:]
+        wait_until(lambda: not exchange.exchange._pools, 5, "the end of idle sockets")
+
+
+def test_marked_questions_take_no_more_sockets_than_others() -> None:
+    with MockUpstream(silent) as up, Marked(servers(up)) as exchange:
+        exchange.exchange._ports = 4
+        for number in range(40):
+            exchange.ask(f"n{number}.test", mark=7)
+        assert len(exchange.exchange._sockets) == len(exchange.marks) == 4
 
 
 def test_marked_sockets_of_silent_servers_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1188,6 +1195,8 @@ def test_marked_connections_serve_one_question() -> None:
 class Ears(pydnsmasq.DnsListener):
     """A listener that keeps what it hears; who asks waits until `go`, if it is to."""
 
+    silent = False
+
     def __init__(self, replaced: dict[int, bytes] | None = None, waits: bool = True) -> None:
         self.replaced, self.waits = replaced or {}, waits
         self.shown: list[list[str]] = []
@@ -1214,7 +1223,7 @@ NEW = socket.inet_aton("198.18.7.7")
 
 
 def test_a_listener_sees_addresses_and_replaces_them() -> None:
-    with MockUpstream(saying(ONE)) as up, Exchange(servers(up)) as exchange:
+    with MockUpstream(saying(ONE)) as up, Exchange(servers(up) + "enable-ubus\n") as exchange:
         exchange.exchange.listener = ears = Ears({0: NEW})
         waiters = [exchange.ask("a.test", port=port) for port in range(3)]
         wait_until(lambda: ears.shown, 5, "the word")
@@ -1254,7 +1263,7 @@ def test_a_reply_is_shown_once() -> None:
 
 
 def test_a_listener_replaces_addresses_by_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
-    with MockUpstream(saying(ONE)) as up, Exchange(servers(up)) as exchange:
+    with MockUpstream(saying(ONE)) as up, Exchange(servers(up) + "enable-ubus\n") as exchange:
         exchange.exchange.listener = ears = Ears({0: NEW})
         helper = threading.Thread(target=ears.go)
         helper.start()

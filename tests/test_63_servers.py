@@ -617,6 +617,8 @@ LISTS = "connmark-allowlist-enable=255\nconnmark-allowlist=5,rec.test/*.up.test\
 class Told(pydnsmasq.DnsListener):
     """A listener that keeps what it is told; whoever is to wait for it waits until `go`."""
 
+    silent = False
+
     def __init__(self, waits: bool) -> None:
         self.waits = waits
         self.refusals: list[tuple[int, bytes]] = []

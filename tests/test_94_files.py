@@ -655,7 +655,7 @@ class Machine:
 
     def run(self, *words: str, text: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command inside; give its output, both streams together, and its exit code."""
-        inside = ["nsenter", "-t", str(self._inside), "-m", "-n", "-p", "--wd=/run", *words]
+        inside = ["nsenter", "-t", str(self._inside), "-m", "-n", "-p", "--wdns=/run", *words]
         environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
         done = subprocess.run(
             inside, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,

@@ -564,6 +564,14 @@ def test_the_jail(case: str, capabilities: bool, tmp_path: pathlib.Path) -> None
     assert {made.path(path).stat().st_uid for path in writes.split()} == {453 if unprivileged else 0}
 
 
+def test_the_jail_has_the_directory_of_hosts(tmp_path: pathlib.Path) -> None:
+    """Also where one file is used: mounted by itself it would stay the old one when another takes its name."""
+    made = router(tmp_path / "tree", "instances")
+    made.write("/sbin/ujail", "", 0o755)
+    assert made.init("start").count("add_jail_mount /tmp/hosts") == 2
+    assert "addn-hosts=/tmp/hosts/dhcp.visitors" in made.config("visitors")
+
+
 # -- the files beside it -----------------------------------------------------------
 
 MAC = "02:00:00:00:00:01"

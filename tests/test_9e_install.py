@@ -703,7 +703,7 @@ def test_three_capabilities_are_enough(debian: Debian) -> None:
     lan(debian)
     log_file(debian)
     debian.write("/etc/dnsmasq.conf", LAN)
-    debian.write("/etc/default/dnsmasq", DEFAULTS)
+    debian.write("/etc/default/dnsmasq", DEFAULTS + "DNSMASQ_USER=nobody\n")  # which means nothing here
     debian.copy(PROGRAM, "/usr/sbin/dnsmasq")
     debian.run("mkdir", LIB)
     debian.run("cp", "/run/source/init.d/dnsmasq", f"{LIB}/service")

@@ -7,8 +7,6 @@ with the loopback address that it asks.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import os
 import pathlib
@@ -40,11 +38,10 @@ from harness import (
     run_program,
     wait_until,
 )
-from netkit import Namespaces, NetDaemon
+from netkit import Namespaces, NetDaemon, inside
 
 KINDS = ("real", "ours")
 OURS = OURS_KIND == "ours"
-NEWNET = 0x40000000  # CLONE_NEWNET of <linux/sched.h>
 UPSTREAM, ANSWERED = "127.0.1.1", 8.0
 END_OF_LOG = "query[TXT] cachesize.bind"
 MARKS = (0, 5, 6, 7, 0x10, 0x15, 0x20, 0x30, 0x40, 0x50, 0x80, 0x110, 0x100, 0x80000007)
@@ -81,25 +78,6 @@ def address_of(mark: int, six: bool = False) -> str:
 
 
 # -- the worlds ------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def inside(namespace: str) -> Iterator[None]:
-    """This thread's new sockets are in a network namespace."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    there = os.open(pathlib.Path("/run/netns") / namespace, os.O_RDONLY)
-    try:
-        if libc.setns(there, NEWNET):
-            raise OSError(ctypes.get_errno(), "setns")
-        try:
-            yield
-        finally:
-            if libc.setns(home, NEWNET):
-                raise SystemExit("no way back to the own network namespace")
-    finally:
-        os.close(home)
-        os.close(there)
 
 
 for word, six in (("V4", False), ("V6", True)):

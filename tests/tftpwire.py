@@ -8,9 +8,8 @@ and keeps all packets.
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import os
-import pathlib
 import socket
 import struct
 import time
@@ -18,9 +17,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from netkit import inside
+
 OPCODES = {1: "RRQ", 2: "WRQ", 3: "DATA", 4: "ACK", 5: "ERROR", 6: "OACK"}
 CODES = {name: number for number, name in OPCODES.items()}
-NEWNET = 0x40000000  # CLONE_NEWNET of <linux/sched.h>
 Options = Iterable[tuple[str | bytes, str | bytes | int]]
 
 
@@ -123,23 +123,8 @@ def parse(raw: bytes) -> TftpPacket:
 def open_socket(namespace: str = "", host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     """A UDP socket, bound, in a network namespace: it stays there when this thread is back in its own."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    if not namespace:
+    with inside(namespace) if namespace else contextlib.nullcontext():
         sock = socket.socket(family, socket.SOCK_DGRAM)
-    else:
-        libc = ctypes.CDLL(None, use_errno=True)
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        there = os.open(pathlib.Path("/run/netns") / namespace, os.O_RDONLY)
-        try:
-            if libc.setns(there, NEWNET):
-                raise OSError(ctypes.get_errno(), "setns")
-            try:
-                sock = socket.socket(family, socket.SOCK_DGRAM)
-            finally:
-                if libc.setns(home, NEWNET):
-                    raise SystemExit("no way back to the own network namespace")
-        finally:
-            os.close(home)
-            os.close(there)
     try:
         # A window of large blocks must not be lost here; only root may take this much (33 is SO_RCVBUFFORCE).
         sock.setsockopt(socket.SOL_SOCKET, 33 if os.geteuid() == 0 else socket.SO_RCVBUF, 4 << 20)
