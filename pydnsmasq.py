@@ -216,6 +216,7 @@ REFRESH_AGAIN = 5  # seconds between two tries to refresh an entry
 REFRESH_TTL_MIN = 10  # seconds; shorter lives are not refreshed ahead
 
 # Forwarding.
+CPU_SHARE_RATE = 500  # replies per second from which the threads of a question share a CPU
 FORWARD_MAX = 150  # outstanding questions; dns-forward-max where it is not given
 FORWARD_GROWTH = 40  # how many times FORWARD_MAX it may grow to by itself
 FORWARD_BYTES = 2048  # of memory for each outstanding question, as a bound on that growth
@@ -13258,6 +13259,36 @@ def descriptors_raise() -> int:
     return soft
 
 
+class CpuShare:
+    """Has threads that hand the interpreter to each other keep to one CPU while they do so often.
+
+    Between two CPUs each hand-over of a system call costs a wake-up of the other
+    one: of a forwarded query's time more than all that is done for it.  Threads
+    that are seldom in each other's way are left to the system.
+    """
+
+    def __init__(self) -> None:
+        self._threads: set[int] = set()
+        self._cpus = os.sched_getaffinity(0)
+        self._together = False
+
+    def join(self) -> None:
+        """Take the calling thread in."""
+        self._threads.add(threading.get_native_id())
+
+    def weigh(self, rate: float) -> None:
+        """Judge by the hand-overs per second."""
+        together = rate > CPU_SHARE_RATE
+        if together == self._together:
+            return
+        self._together = together
+        for thread in list(self._threads):
+            try:
+                os.sched_setaffinity(thread, {max(self._cpus)} if together else self._cpus)
+            except OSError:  # it has ended, or may not
+                self._threads.discard(thread)
+
+
 def memory_available() -> int:
     """Tell how many octets of memory are free for use, 64 MiB when the system does not say."""
     try:
@@ -13865,6 +13896,9 @@ class UpstreamExchange:
         self._rights = rights
         self._netfilter = netfilter
         self.listener = DnsListener()
+        self.cpus = CpuShare()
+        self._replies = 0  # since the last sweep, which was then
+        self._swept_at = 0.0
         self._lock = threading.Lock()
         self._pending: dict[Hashable, PendingQuestion] = {}
         self._sockets: dict[int, UpstreamSocket] = {}
@@ -14183,6 +14217,8 @@ class UpstreamExchange:
 
     def _sweep(self, now: float) -> None:
         """Close what has been idle for a moment: UDP ports are not used again, TCP connections are not kept."""
+        self.cpus.weigh(self._replies / max(now - self._swept_at, UPSTREAM_PORT_IDLE))
+        self._replies, self._swept_at = 0, now
         with self._lock:
             for channel in list(self._sockets.values()):
                 if not channel.questions and now - channel.last > UPSTREAM_PORT_IDLE:
@@ -14213,6 +14249,7 @@ class UpstreamExchange:
 
     def run(self) -> None:
         """Receive replies and keep time until `stop`: the body of the receiver thread."""
+        self.cpus.join()
         while not self._stopping:
             try:
                 self._turn()
@@ -14260,6 +14297,7 @@ class UpstreamExchange:
             return
         if self.dump is not None:
             self._dump(DUMP_UPSTREAM_REPLY, wire, channel, False)
+        self._replies += 1
         self._reply(pending, channel.server, wire, time.monotonic())
 
     def _fits(self, pending: PendingQuestion, wire: bytes) -> bool:
@@ -15044,6 +15082,7 @@ class DnsUdpServer(socketserver.UDPServer):
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """Answer until `stop`: the body of a receiver thread."""
+        self._service.exchange.cpus.join()
         if hasattr(time, "pthread_getcpuclockid"):
             self.cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
         sock, service, peers = self.socket, self._service, self._peers

@@ -869,3 +869,29 @@ def test_a_full_disk_ends_the_dump_only(tmp_path: pathlib.Path) -> None:
         dump.write(0x01, b"query", (b"\x0a\0\0\1", 1111), (b"\x0a\0\0\2", 53), 1.0)
     assert dump.mask == 0
     os.close(dump._fd)
+
+
+def test_threads_that_work_together_share_a_cpu() -> None:
+    """While they do so often; another load gives them all CPUs back, and one that has ended is no hindrance."""
+    before, ended, done = os.sched_getaffinity(0), threading.Event(), threading.Event()
+    share = pydnsmasq.CpuShare()
+    gone = threading.Thread(target=share.join)
+    gone.start()
+    gone.join()
+    seen: list[set[int]] = []
+
+    def work() -> None:
+        share.join()
+        done.set()
+        ended.wait(5)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    done.wait(5)
+    for rate in (10.0, 10_000.0, 9_000.0, 0.0):
+        share.weigh(rate)
+        seen.append(os.sched_getaffinity(thread.native_id or 0))
+    ended.set()
+    thread.join()
+    assert seen == [before, {max(before)}, {max(before)}, before]
+    assert os.sched_getaffinity(0) == before, "others stay where they are"
