@@ -162,9 +162,16 @@ def slim(code: types.CodeType, spoken: set[str]) -> types.CodeType:
 def build(source: str) -> tuple[ast.Module, types.CodeType]:
     """Compile, lines and all; gives the tree that was compiled too."""
     tree = ast.parse(source)
+    classes = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in BY_NAME:
             raise SystemExit(f"line {node.lineno}: {node.id} may look at variables whose names are shortened")
+        if (
+            isinstance(node, ast.Call)
+            and any(word.arg is None for word in node.keywords)
+            and getattr(node.func, "id", "") not in classes
+        ):
+            raise SystemExit(f"line {node.lineno}: ** may name parameters whose names are shortened")
     tree = Annotations().visit(tree)
     tree = ast.fix_missing_locations(Globals(tree).visit(tree))
     return tree, compile(tree, "pydnsmasq.py", "exec", dont_inherit=True, optimize=2)
