@@ -13268,13 +13268,13 @@ class CpuShare:
     """
 
     def __init__(self) -> None:
-        self._threads: set[int] = set()
+        self._threads: set[threading.Thread] = set()
         self._cpus = os.sched_getaffinity(0)
         self._together = False
 
     def join(self) -> None:
         """Take the calling thread in."""
-        self._threads.add(threading.get_native_id())
+        self._threads.add(threading.current_thread())
 
     def weigh(self, rate: float) -> None:
         """Judge by the hand-overs per second."""
@@ -13282,11 +13282,12 @@ class CpuShare:
         if together == self._together:
             return
         self._together = together
-        for thread in list(self._threads):
+        self._threads = {thread for thread in list(self._threads) if thread.is_alive()}
+        for thread in self._threads:
             try:
-                os.sched_setaffinity(thread, {max(self._cpus)} if together else self._cpus)
-            except OSError:  # it has ended, or may not
-                self._threads.discard(thread)
+                os.sched_setaffinity(thread.native_id or 0, {max(self._cpus)} if together else self._cpus)
+            except OSError:  # it may not: all stays as it is
+                return
 
 
 def memory_available() -> int:
