@@ -2034,19 +2034,17 @@ class _Curve:
         self._base_text = bytes.fromhex(base)  # as a key's field has it
         self._base: _Comb | None = None
 
-    def _double(self, point: _Point) -> _Point:
-        raise NotImplementedError
+    if TYPE_CHECKING:  # what each form of curve has
 
-    def _add(self, point: _Point, entry: _Entry) -> _Point:
-        raise NotImplementedError
+        def _double(self, point: _Point) -> _Point: ...
 
-    def _entry(self, point: _Point, inverse: int) -> _Entry:
-        """Make a table's entry; `inverse` is 1/Z."""
-        raise NotImplementedError
+        def _add(self, point: _Point, entry: _Entry) -> _Point: ...
 
-    def _decode(self, field: bytes) -> _Point:
-        """Read a point as keys have it; WireError when it is none."""
-        raise NotImplementedError
+        def _entry(self, point: _Point, inverse: int) -> _Entry:
+            """Make a table's entry; `inverse` is 1/Z."""
+
+        def _decode(self, field: bytes) -> _Point:
+            """Read a point as keys have it; WireError when it is none."""
 
     def _entries(self, points: list[_Point]) -> list[_Entry | None]:
         """Make entries with one inversion for all of them (Montgomery's trick)."""
@@ -3596,7 +3594,7 @@ def _nft_set(text: str) -> NftSet:
     words = text.replace("#", " ").split()
     family = int(words.pop(0)) if words[:1] in (["4"], ["6"]) else 0
     table_family = NFT_FAMILIES.get(words.pop(0)) if len(words) == 3 else NFT_FAMILIES["ip"]
-    if table_family is None or len(words) != 2 or not all(words):
+    if table_family is None or len(words) != 2:
         known = ", ".join(NFT_FAMILIES)
         raise ConfigError(
             f"'{value_text(text)}' names no set of nftables", f"[4#|6#][family#]table#set, family: {known}"
@@ -3838,7 +3836,7 @@ def value_auth_soa(text: str) -> AuthSoa:
 # Process and log.
 
 LOG_FACILITIES = {  # RFC 3164 s.4.1.1; what C libraries have a name for
-    name: 16 + code - 12 if code >= 12 else code
+    name: code if code < 12 else code + 4
     for code, name in enumerate(
         "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp "
         "local0 local1 local2 local3 local4 local5 local6 local7".split()
@@ -8800,7 +8798,7 @@ class DnsAnswer:
 
     __slots__ = (
         "query", "client", "state", "now", "outcome", "group", "rcode", "aa", "ra", "proved", "ede", "texts",
-        "records", "groups", "entries", "lasting", "authority", "refresh", "additional",
+        "records", "groups", "entries", "lasting", "authority", "refresh", "additional", "_mark",
     )  # fmt: skip
 
     def __init__(self, query: DnsQuery, client: DnsClient, state: DnsState, now: float) -> None:
@@ -8818,6 +8816,7 @@ class DnsAnswer:
         self.texts: list[str] = []
         self.records: list[tuple[bytes, int, int, bytes]] = []  # name, type, TTL, data
         self.groups: list[tuple[int, int]] = []  # runs of records that rotate: start, count
+        self._mark: int | None = None
         self.authority: list[tuple[bytes, int, int, bytes]] = []
         self.additional: list[tuple[bytes, int, int, bytes]] = []
         self.entries: list[CacheEntry] = []
@@ -8829,6 +8828,12 @@ class DnsAnswer:
         if self.state.log.queries:
             signed = signed_text(self.state.config) if proof is not None and proof.secure else ""
             self.texts.append(f"{source} {dns_name_log(name)} is {value}{signed}")
+
+    def mark(self) -> int:
+        """Give the mark of the client's connection, 0 for none, -1 when nobody can tell; it is asked for once."""
+        if self._mark is None:
+            self._mark = self.client.mark() if self.client.mark is not None else 0
+        return self._mark
 
     def refuse(self, rcode: int, ede: int = -1, source: str = "config") -> bool:
         """End with an error code and nothing else."""
@@ -9619,7 +9624,7 @@ def _answer_unlisted(answer: DnsAnswer) -> bool:
     """Refuse names that the mark of the client's connection does not allow (connmark-allowlist)."""
     client, state = answer.client, answer.state
     answer.lasting = False  # another connection may have another mark
-    mark = client.mark() if client.mark is not None else 0
+    mark = answer.mark()
     if mark < 0:  # perhaps it is one that may not ask for this
         return answer.refuse(SERVFAIL)
     client.marked = mark & state.config.connmark_allowlist_enable
@@ -9630,23 +9635,23 @@ def _answer_unlisted(answer: DnsAnswer) -> bool:
 
 def allowlist_admits(rules: dict[tuple[int, int], tuple[str, ...]], mark: int, name: bytes) -> bool:
     """Tell whether a connection with `mark` may ask for `name` (lower case wire form)."""
+    labels = dns_name_format(name).split(".")
+    host = all(map(_NAME_LABEL.fullmatch, labels))
     for (wanted, mask), patterns in rules.items():
-        if mark & mask == wanted and _patterns_admit(patterns, dns_name_format(name)):
+        if mark & mask != wanted:
+            continue
+        if "*" in patterns or (host and any(_pattern_fits(pattern.lower(), labels) for pattern in patterns)):
             return True
     return False
-
-
-def _patterns_admit(patterns: Sequence[str], name: str) -> bool:
-    return "*" in patterns or any(_pattern_fits(pattern.lower(), name) for pattern in patterns)
 
 
 _NAME_LABEL = Pattern(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 
 
-def _pattern_fits(pattern: str, name: str) -> bool:
-    """Tell whether each label of a host name fits its label of a pattern, where `*` stands for any characters."""
-    theirs, ours = pattern.split("."), name.split(".")
-    return len(theirs) == len(ours) and all(map(_NAME_LABEL.fullmatch, ours)) and all(map(_label_fits, theirs, ours))
+def _pattern_fits(pattern: str, labels: Sequence[str]) -> bool:
+    """Tell whether each label of a name fits its label of a pattern, where `*` stands for any characters."""
+    theirs = pattern.split(".")
+    return len(theirs) == len(labels) and all(map(_label_fits, theirs, labels))
 
 
 def _label_fits(pattern: str, label: str) -> bool:
@@ -13533,7 +13538,7 @@ class Netfilter:
     def check(self) -> None:
         """See whether Netfilter may be spoken to; StartError when not."""
         try:
-            code = self._result(self._rights.netfilter(netfilter_probe_pack(next(self._serials))))
+            code, _ = self._ask(netfilter_probe_pack)
         except OSError as error:
             code = error.errno or errno.EIO
         if code == errno.EPERM:
@@ -13543,15 +13548,12 @@ class Netfilter:
         """Give the mark of the connection that a query came by, 0 where there is none; -1 when nobody can tell."""
         protocol = socket.IPPROTO_TCP if tcp else socket.IPPROTO_UDP
         try:
-            reply = self._rights.netfilter(conntrack_query_pack(protocol, local, peer, next(self._serials)))
-        except OSError as error:
-            reply, code, blind = b"", error.errno or errno.EIO, True
-        else:
-            code = self._result(reply)
+            code, found = self._ask(conntrack_query_pack, protocol, local, peer)
             blind = code == errno.EPERM
-        for kind, _, payload in netlink_messages(reply):
-            if kind != NLMSG_ERROR:
-                return conntrack_mark_unpack(payload)
+        except OSError as error:
+            code, found, blind = error.errno or errno.EIO, b"", True
+        if found:
+            return conntrack_mark_unpack(found)
         if code:
             text = f"Conntrack connection mark retrieval failed: {os.strerror(code)}"
             self._log.complain(("conntrack", code), text, LOG_ERROR)
@@ -13578,7 +13580,7 @@ class Netfilter:
 
     def _ipset(self, name: str, address: bytes) -> int:
         """Add to an ipset; one of the other family leaves it, which is no error."""
-        code = self._result(self._rights.netfilter(ipset_add_pack(name, address, next(self._serials))))
+        code, _ = self._ask(ipset_add_pack, name, address)
         return 0 if code == _IPSET_PROTOCOL_ERROR else code
 
     def _nft(self, target: NftSet, address: bytes) -> int:
@@ -13587,21 +13589,24 @@ class Netfilter:
         Its kind is asked for each time: in a set that was made anew as one of
         intervals an address without an end would stand for all that follow it.
         """
-        reply = self._rights.netfilter(nft_set_query_pack(target, next(self._serials)))
-        found = [payload for kind, _, payload in netlink_messages(reply) if kind != NLMSG_ERROR]
+        code, found = self._ask(nft_set_query_pack, target)
         if not found:
-            return self._result(reply) or errno.ENOENT
-        octets, interval = nft_set_unpack(found[0])
+            return code or errno.ENOENT
+        octets, interval = nft_set_unpack(found)
         if octets != len(address):
             return errno.EAFNOSUPPORT if octets in (4, 16) else errno.EMEDIUMTYPE
-        code = self._result(self._rights.netfilter(nft_add_pack(target, address, interval, next(self._serials))))
+        code, _ = self._ask(nft_add_pack, target, address, interval)
         return 0 if interval and code in (errno.EEXIST, errno.ENOTEMPTY) else code  # an interval has it already
 
-    @staticmethod
-    def _result(reply: bytes) -> int:
-        """Give the first error among answers, 0 for none."""
-        codes = [netlink_error(payload) for kind, _, payload in netlink_messages(reply) if kind == NLMSG_ERROR]
-        return next(filter(None, codes), 0)
+    def _ask(self, pack: Callable[..., bytes], *values: Any) -> tuple[int, bytes]:
+        """Ask what `pack` makes of `values` and a serial; give the first error, 0 for none, and what was found."""
+        code, found = 0, b""
+        for kind, _, payload in netlink_messages(self._rights.netfilter(pack(*values, next(self._serials)))):
+            if kind == NLMSG_ERROR:
+                code = code or netlink_error(payload)
+            else:
+                found = found or payload
+        return code, found
 
 
 def privileges_drop(uid: int, gid: int) -> None:
@@ -13967,8 +13972,7 @@ class UpstreamExchange:
     @staticmethod
     def _mark(answer: DnsAnswer) -> int:
         """Give the mark that questions for a client carry, 0 for none (conntrack)."""
-        client = answer.client
-        return max(client.mark(), 0) if answer.state.config.conntrack and client.mark is not None else 0
+        return max(answer.mark(), 0) if answer.state.config.conntrack else 0
 
     def _refuse(self, answer: DnsAnswer, ede: int = -1) -> bytes:
         answer.state.metrics.unanswered += 1

@@ -436,3 +436,13 @@ def test_odd_octets_in_names_fit_no_pattern() -> None:
     rules = {(1, 1): ("*.*.test", "*.a.test")}
     for label in (b"a.b", b"\0", b"a\n", b"\xff", b"*", b" ", "ſ".encode()):
         assert not p.allowlist_admits(rules, 1, bytes((len(label),)) + label + name("a.test"))
+
+
+def test_a_mark_is_asked_for_once_for_a_query() -> None:
+    """The kernel is asked for it, by a child where root was given up: allowlist and conntrack share the answer."""
+    asked: list[int] = []
+    client = p.DnsClient("192.0.2.1", 4000, False, lambda wire: None)
+    client.mark = lambda: asked.append(1) or 7
+    pure = Pure("")
+    answer = p.DnsAnswer(pure.query("a.test"), client, pure.state, pure.now)
+    assert (answer.mark(), answer.mark(), len(asked)) == (7, 7, 1)
